@@ -1,0 +1,1 @@
+//! muster-event-log.

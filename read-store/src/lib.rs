@@ -1,0 +1,1 @@
+//! muster-read-store.
