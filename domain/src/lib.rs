@@ -1,1 +1,9 @@
-//! muster-domain.
+//! What Muster is about: ids, commands, events, state, `decide` and `fold`, rejections and invariants.
+//!
+//! Pure. It must never know of time, randomness, threads, files, networks or any encoding but serde's.
+
+pub mod id;
+pub mod time;
+
+pub mod event;
+pub mod model;

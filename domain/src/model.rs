@@ -1,0 +1,9 @@
+//! The values and records that events, commands and state are made of.
+
+mod records;
+mod source;
+mod values;
+
+pub use records::*;
+pub use source::Source;
+pub use values::*;
