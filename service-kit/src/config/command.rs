@@ -1,0 +1,36 @@
+//! The write side's section. It must never know what a command is: these are sizes, counts and times.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Limits and places of the command service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CommandConfig {
+    pub mailbox_capacity: usize,
+    pub batch_max_events: usize,
+    pub title_max_bytes: usize,
+    pub description_max_bytes: usize,
+    pub idempotency_window: usize,
+    pub lease_default_ms: u64,
+    pub lease_max_ms: u64,
+    pub inline_payload_max_bytes: usize,
+    pub blob_dir: PathBuf,
+}
+
+impl Default for CommandConfig {
+    fn default() -> Self {
+        Self {
+            mailbox_capacity: 4_096,
+            batch_max_events: 1_000,
+            title_max_bytes: 500,
+            description_max_bytes: 65_536,
+            idempotency_window: 100_000,
+            lease_default_ms: 60_000,
+            lease_max_ms: 600_000,
+            inline_payload_max_bytes: 65_536,
+            blob_dir: ".muster/blobs".into(),
+        }
+    }
+}

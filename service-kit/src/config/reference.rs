@@ -1,0 +1,156 @@
+//! What every key means, and the page that shows it. It must never repeat a default: defaults come from [`Config`].
+
+use serde_json::Value as Json;
+
+use super::environment::variable_name;
+use super::load::shape;
+
+/// One key and what it means, unit included.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Dotted, as in `http.port`.
+    pub key: &'static str,
+    /// One sentence for the reader who sets it.
+    pub meaning: &'static str,
+}
+
+macro_rules! reference {
+    ($($key:literal: $meaning:literal,)+) => {
+        /// Every key there is, in the order of the page.
+        pub const REFERENCE: &[Entry] = &[$(Entry { key: $key, meaning: $meaning },)+];
+    };
+}
+
+reference! {
+    "http.host": "Address to listen on.",
+    "http.port": "TCP port to listen on; 0 takes a free one. The command service starts from 4401 instead.",
+    "http.max_body_bytes": "Largest request body, in bytes. A larger one is `body_too_large`.",
+    "http.request_timeout_ms": "Longest time until an answer begins, in milliseconds; a stream that has begun is not cut. Beyond it: `request_timeout`.",
+    "http.shutdown_grace_ms": "How long open requests and streams may finish after a stop signal, in milliseconds.",
+    "http.tls.cert_file": "PEM file with the certificate chain. With `http.tls.key_file`, HTTP is served over TLS.",
+    "http.tls.key_file": "PEM file with the private key of the certificate.",
+    "log.kind": "`postgres` (embedded default), `kafka`, or `memory` (gone when the process ends).",
+    "log.postgres_url": "`postgres://user:password@host:port/database` of the log when `log.kind` is `postgres`; `?sslmode=verify-full` for TLS.",
+    "log.kafka.bootstrap": "Kafka brokers, `host:port` separated by commas.",
+    "log.kafka.registry_url": "Schema registry with the Confluent-compatible API.",
+    "log.kafka.topic_prefix": "Topics are named `<prefix>.events` and so on.",
+    "log.kafka.partitions": "Partitions of the event topic, fixed for life once it exists.",
+    "log.kafka.replication_factor": "Copies of each partition when topics are created.",
+    "log.kafka.transaction_timeout_ms": "After this many milliseconds the broker aborts a transaction whose writer went silent.",
+    "log.kafka.extra": "Table passed to librdkafka as it is (`security.protocol`, `sasl.mechanism`, `ssl.ca.location`, …). In variables write `_` for `.`.",
+    "read_store.url": "`postgres://…` of the read models.",
+    "read_store.max_connections": "Largest number of connections this process opens to the read store.",
+    "auth.tokens": "List of bearer tokens: `{ token = \"…\" or token_file = \"…\", user = \"…\", admin = false }`. Without one, every call is `unauthenticated`.",
+    "command.mailbox_capacity": "Commands that may wait per partition; beyond it a command is `overloaded`.",
+    "command.batch_max_events": "Most events in one append to the log.",
+    "command.title_max_bytes": "Longest title, in bytes of UTF-8.",
+    "command.description_max_bytes": "Longest description, in bytes of UTF-8.",
+    "command.idempotency_window": "How many of a project's latest command ids are remembered, so that a repeated command gets its first answer.",
+    "command.lease_default_ms": "Lease of a claim that names no duration, in milliseconds.",
+    "command.lease_max_ms": "Longest lease a claim may ask for, in milliseconds.",
+    "command.inline_payload_max_bytes": "Payloads above this many bytes go to the blob store and the event holds a reference.",
+    "command.blob_dir": "Directory of the blob store.",
+    "projector.batch_max_events": "Most events in one transaction of the read store.",
+    "projector.batch_max_wait_ms": "How long a batch that is not full may wait for more events, in milliseconds.",
+    "projector.health_port": "TCP port of the projector's health and metrics; 0 takes a free one.",
+    "query.max_complexity": "Largest complexity of a GraphQL operation. Beyond it: `query_too_complex`.",
+    "query.max_depth": "Deepest nesting of a GraphQL operation.",
+    "query.max_aliases": "Most aliases in a GraphQL operation.",
+    "query.page_size_default": "Rows of a page when the query names no number.",
+    "query.page_size_max": "Most rows of a page a query may ask for.",
+    "query.min_position_timeout_ms": "How long a query waits for its `min_position`, in milliseconds. Beyond it: `position_not_reached`.",
+    "query.command_url": "Where mutations are forwarded.",
+    "query.command_token": "Bearer token for the command service; its principal must be an admin there, as it acts for the caller.",
+    "query.subscriber_buffer": "Events held per subscriber before it is slow and gets a `gap`.",
+    "query.sse_heartbeat_s": "Seconds between heartbeats of an event stream.",
+    "query.sse_connection_timeout_m": "Minutes after which an event stream is closed; the client reconnects and resumes.",
+    "query.sse_max_connections_per_user": "Event streams one user may hold open. Beyond it: `too_many_connections`.",
+    "runner.data_dir": "Directory of worktrees, session data and artifacts.",
+    "runner.command_url": "Where the runner sends commands.",
+    "runner.query_url": "Where the runner reads.",
+    "runner.token": "Bearer token of the runner.",
+    "runner.max_concurrent_sessions": "Agents at work at the same time.",
+    "runner.heartbeat_ms": "Milliseconds between heartbeats; at most half of `runner.lease_ms`.",
+    "runner.lease_ms": "Lease the runner asks for, in milliseconds; heartbeats renew it.",
+    "runner.agent_timeout_ms": "Longest life of one agent process, in milliseconds.",
+    "runner.agent_silence_timeout_ms": "An agent that says nothing for this many milliseconds is stopped.",
+    "runner.output_line_max_bytes": "Longer lines of agent output are cut at this many bytes.",
+    "runner.sandbox": "`auto` (bubblewrap, or the kernel's own means), `bubblewrap`, or `none` (agents have the runner's rights).",
+    "runner.roles": "Roles this runner takes work for.",
+    "runner.allow_command_agents": "Whether a project may name any command line as its agent.",
+    "telemetry.log_level": "`error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,muster_projector=debug`.",
+    "telemetry.log_format": "`text` or `json`, one line per event on standard error.",
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+Every Muster process reads the same configuration. Layers, each above the one before:
+
+1. the defaults below;
+2. `~/.config/muster/config.toml` (or `$XDG_CONFIG_HOME/muster/config.toml`);
+3. `./.muster/config.toml`, relative to the working directory;
+4. variables: `MUSTER_`, then the key with `__` for each dot, as in `MUSTER_HTTP__PORT=8080`;
+5. flags of the command.
+
+A key that is not listed here is an error that names the key and where it came from, so a misspelt key cannot pass
+unseen. Text in a variable is taken as it is; lists may be written `a,b` or `[\"a\", \"b\"]`, tables `{ key = \"value\" }`.
+Durations and sizes carry their unit in the key: `_ms` milliseconds, `_s` seconds, `_m` minutes, `_bytes` bytes.
+
+`MUSTER_URL` and `MUSTER_TOKEN` tell a client where to call and as whom. `MUSTER_CACHE_DIR`, `MUSTER_PG_BIN` and
+`MUSTER_TEST_*` belong to building and testing. None of them is configuration, and none is an error. Kubernetes injects
+variables such as `MUSTER_API_PORT` for a service named `muster-api`: set `enableServiceLinks: false` on the pod.
+
+```toml
+# .muster/config.toml
+[log]
+kind = \"kafka\"
+
+[log.kafka]
+bootstrap = \"broker-1:9093,broker-2:9093\"
+replication_factor = 3
+
+[log.kafka.extra]
+\"security.protocol\" = \"SSL\"
+\"ssl.ca.location\" = \"/etc/muster/ca.pem\"
+
+[[auth.tokens]]
+token_file = \"/etc/muster/token\"
+user = \"alice\"
+admin = true
+```
+";
+
+/// The whole of `docs/configuration.md`: introduction, then one table per section.
+pub fn page() -> String {
+    let defaults = shape();
+    let mut page = INTRODUCTION.to_owned();
+    let mut section = "";
+    for entry in REFERENCE {
+        let (entry_section, _) = entry.key.split_once('.').unwrap_or((entry.key, ""));
+        if entry_section != section {
+            section = entry_section;
+            page.push_str(&format!("\n## {section}\n\n| key | default | meaning |\n|---|---|---|\n"));
+        }
+        let path: Vec<_> = entry.key.split('.').collect();
+        let default = path.iter().try_fold(&defaults, |node, part| node.get(part)).map_or_else(String::new, show);
+        page.push_str(&format!(
+            "| `{}`<br>`{}` | {default} | {} |\n",
+            entry.key,
+            variable_name(&path),
+            entry.meaning
+        ));
+    }
+    page
+}
+
+fn show(default: &Json) -> String {
+    match default {
+        Json::Null => "none".to_owned(),
+        Json::String(text) => format!("`{text}`"),
+        Json::Array(items) if items.is_empty() => "empty".to_owned(),
+        Json::Array(items) => items.iter().map(show).collect::<Vec<_>>().join(", "),
+        Json::Object(_) => "empty".to_owned(),
+        other => format!("`{other}`"),
+    }
+}

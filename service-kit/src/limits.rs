@@ -1,0 +1,124 @@
+//! The layers every service wears: request id, trace, panic catcher, body limit, time limit.
+//! They must never look into a body, nor cut a stream that has begun.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use http::HeaderValue;
+use http::header::CONTENT_LENGTH;
+use tower_http::limit::RequestBodyLimitLayer;
+use tracing::Instrument;
+
+use crate::config::Config;
+use crate::problem::{Problem, codes, with_fallbacks};
+
+/// The header that carries the request id in both directions.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+const REQUEST_ID_MAX_BYTES: usize = 128;
+
+tokio::task_local! {
+    static REQUEST_ID: String;
+}
+
+/// The id of the request this task is handling, if it is handling one.
+pub fn current_request_id() -> Option<String> {
+    REQUEST_ID.try_with(Clone::clone).ok()
+}
+
+/// The largest body of this service, in bytes; extractors find it in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit(pub usize);
+
+impl BodyLimit {
+    pub(crate) fn problem(limit: Option<Self>) -> Problem {
+        let problem = Problem::new(codes::BODY_TOO_LARGE);
+        match limit {
+            Some(Self(bytes)) => {
+                problem.detail(format!("The body may have at most {bytes} bytes.")).with("limit_bytes", bytes)
+            }
+            None => problem,
+        }
+    }
+}
+
+/// Puts the standard layers around a router that has all its routes: from the outside request id and trace, panic
+/// catcher, time limit, body limit; and problem documents for unknown routes and methods.
+pub fn standard_layers(router: Router, config: &Config) -> Router {
+    let limit = BodyLimit(config.http.max_body_bytes);
+    let timeout = Duration::from_millis(config.http.request_timeout_ms);
+    with_fallbacks(router)
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyLimitLayer::new(limit.0))
+        .layer(middleware::from_fn_with_state(limit, refuse_declared_length))
+        .layer(middleware::from_fn_with_state(timeout, limit_time))
+        .layer(middleware::from_fn(catch_panic))
+        .layer(middleware::from_fn(trace_request))
+}
+
+/// Refuses a body whose declared length is too large before a byte of it is read; one without a declared length is
+/// counted while it is read.
+async fn refuse_declared_length(State(limit): State<BodyLimit>, mut request: Request, next: Next) -> Response {
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limit.0 as u64) {
+        return BodyLimit::problem(Some(limit)).into_response();
+    }
+    request.extensions_mut().insert(limit);
+    next.run(request).await
+}
+
+/// Limits the time until the answer begins. A stream's body is sent after that and is not limited here.
+async fn limit_time(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
+    tokio::time::timeout(timeout, next.run(request)).await.unwrap_or_else(|_| {
+        Problem::new(codes::REQUEST_TIMEOUT)
+            .detail(format!("No answer within {} ms; the request was given up.", timeout.as_millis()))
+            .with("timeout_ms", u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+            .into_response()
+    })
+}
+
+/// Turns a panic of a handler into `internal`. The panic hook has already written message and place to the log.
+async fn catch_panic(request: Request, next: Next) -> Response {
+    AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|payload| Problem::internal(panic_message(payload.as_ref())).into_response())
+}
+
+fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("(no message)"))
+}
+
+/// Gives the request an id (its own, if it is short and printable), a span, a metric, and the id back in the answer.
+async fn trace_request(request: Request, next: Next) -> Response {
+    let id = request_id(&request);
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", %method, path = request.uri().path(), request_id = %id);
+    let started = Instant::now();
+    let mut response = REQUEST_ID.scope(id.clone(), next.run(request)).instrument(span.clone()).await;
+
+    let elapsed = started.elapsed();
+    let status = response.status().as_u16();
+    span.in_scope(|| {
+        let duration_ms = elapsed.as_secs_f64() * 1_000.0;
+        tracing::debug!(status, duration_ms, "answered");
+    });
+    metrics::histogram!("muster_http_request_duration_seconds", "method" => method.to_string(), "status" => status.to_string())
+        .record(elapsed.as_secs_f64());
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID_HEADER, value);
+    }
+    response
+}
+
+fn request_id(request: &Request) -> String {
+    let sent = request.headers().get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
+    let usable = |id: &&str| !id.is_empty() && id.len() <= REQUEST_ID_MAX_BYTES && id.chars().all(|c| c.is_ascii_graphic());
+    sent.filter(usable).map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
