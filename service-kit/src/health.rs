@@ -15,21 +15,32 @@ use serde_json::json;
 use crate::problem::{Problem, codes};
 use crate::telemetry;
 
-/// A check that takes longer counts as failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// The named checks of a process. Clones share them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Readiness {
     checks: Arc<Mutex<Vec<(String, Check)>>>,
+    check_timeout: Duration,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self::with_check_timeout(CHECK_TIMEOUT)
+    }
 }
 
 impl Readiness {
-    /// Without a check, a process is ready.
+    /// Without a check, a process is ready. A check that takes longer than two seconds counts as failed.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A check that takes longer than `check_timeout` counts as failed.
+    pub fn with_check_timeout(check_timeout: Duration) -> Self {
+        Self { checks: Arc::default(), check_timeout }
     }
 
     /// Adds a check that is run at each question. An error's text is shown to the caller.
@@ -55,9 +66,10 @@ impl Readiness {
     /// The checks that fail now, by name with the reason. Empty means ready.
     pub async fn failing(&self) -> Vec<(String, String)> {
         let checks = self.checks.lock().clone();
+        let limit = self.check_timeout;
         let outcomes = join_all(checks.into_iter().map(|(name, check)| async move {
-            let outcome = tokio::time::timeout(CHECK_TIMEOUT, check()).await;
-            let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer within {} ms", CHECK_TIMEOUT.as_millis())));
+            let outcome = tokio::time::timeout(limit, check()).await;
+            let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer within {} ms", limit.as_millis())));
             outcome.err().map(|reason| (name, reason))
         }));
         outcomes.await.into_iter().flatten().collect()

@@ -1,14 +1,14 @@
 //! What every Muster service shares: configuration, telemetry, authentication, problem documents, health, shutdown,
 //! limits and serving. It must never know the domain: no task, no event, no topic has a type here.
 
-pub mod config;
-pub mod telemetry;
-pub mod problem;
 pub mod auth;
-pub mod limits;
+pub mod config;
 pub mod health;
-pub mod shutdown;
+pub mod limits;
+pub mod problem;
 pub mod serve;
+pub mod shutdown;
+pub mod telemetry;
 
 pub use auth::{Authenticator, Caller, Principal};
 pub use config::Config;

@@ -5,12 +5,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method};
 use tower_http::limit::RequestBodyLimitLayer;
 use tracing::Instrument;
 
@@ -98,27 +98,36 @@ fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
 /// Gives the request an id (its own, if it is short and printable), a span, a metric, and the id back in the answer.
 async fn trace_request(request: Request, next: Next) -> Response {
     let id = request_id(&request);
-    let method = request.method().clone();
-    let span = tracing::info_span!("request", %method, path = request.uri().path(), request_id = %id);
+    let method = known_method(request.method());
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", method, path = request.uri().path(), request_id = %id);
     let started = Instant::now();
     let mut response = REQUEST_ID.scope(id.clone(), next.run(request)).instrument(span.clone()).await;
 
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
+    let status_label = response.status().as_str().to_owned();
     span.in_scope(|| {
         let duration_ms = elapsed.as_secs_f64() * 1_000.0;
         tracing::debug!(status, duration_ms, "answered");
     });
-    metrics::histogram!("muster_http_request_duration_seconds", "method" => method.to_string(), "status" => status.to_string())
-        .record(elapsed.as_secs_f64());
+    let labels = [("method", method.to_owned()), ("route", route), ("status", status_label)];
+    metrics::histogram!("muster_http_request_duration_seconds", &labels).record(elapsed.as_secs_f64());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
     response
 }
 
+/// A method as a label: whatever a stranger makes up is `other`, so labels stay few.
+fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+}
+
 fn request_id(request: &Request) -> String {
     let sent = request.headers().get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
-    let usable = |id: &&str| !id.is_empty() && id.len() <= REQUEST_ID_MAX_BYTES && id.chars().all(|c| c.is_ascii_graphic());
+    let usable =
+        |id: &&str| !id.is_empty() && id.len() <= REQUEST_ID_MAX_BYTES && id.chars().all(|c| c.is_ascii_graphic());
     sent.filter(usable).map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
 }

@@ -1,10 +1,11 @@
 //! Listening and serving until the stop. It must never choose another port than the one asked for.
 
+use std::fmt::Debug;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::Listener;
 use tokio::net::TcpListener;
 
 use crate::shutdown::Shutdown;
@@ -32,18 +33,21 @@ pub async fn bind(host: &str, port: u16) -> Result<TcpListener, Error> {
 }
 
 /// Serves until the stop starts, then takes no new connection and lets open ones finish for at most `grace`.
-/// Handlers see the peer's address as `ConnectInfo<SocketAddr>`.
-pub async fn serve(router: Router, listener: TcpListener, shutdown: &Shutdown, grace: Duration) -> Result<(), Error> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.token().cancelled_owned());
+pub async fn serve<L>(router: Router, listener: L, shutdown: &Shutdown, grace: Duration) -> Result<(), Error>
+where
+    L: Listener,
+    L::Addr: Debug,
+{
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.token().cancelled_owned());
     let past_grace = async {
         shutdown.triggered().await;
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
-        served = async { server.await } => Ok(served?),
+        outcome = async { serving.await } => Ok(outcome?),
         () = past_grace => {
-            tracing::warn!(grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX), "connections still open were closed");
+            let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(grace_ms, "connections are still open after the grace period; leaving them");
             Ok(())
         }
     }

@@ -16,6 +16,8 @@ const EXIT_ON_SECOND_SIGNAL: i32 = 130;
 pub struct Shutdown {
     token: CancellationToken,
     tasks: TaskTracker,
+    /// The trackers of the stops above, which wait for this one's work as well.
+    above: Vec<TaskTracker>,
 }
 
 impl Shutdown {
@@ -48,10 +50,11 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// A part that stops when this one does, and may be stopped alone.
+    /// A part that stops when this one does, and may be stopped alone. This one's drain waits for its work too.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { token: self.token.child_token(), tasks: self.tasks.clone() }
+        let above = self.above.iter().chain([&self.tasks]).cloned().collect();
+        Self { token: self.token.child_token(), tasks: TaskTracker::new(), above }
     }
 
     /// Starts the stop. Calling it again changes nothing.
@@ -80,7 +83,11 @@ impl Shutdown {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tasks.spawn(work)
+        let held: Vec<_> = self.above.iter().map(TaskTracker::token).collect();
+        self.tasks.spawn(async move {
+            let _held = held;
+            work.await
+        })
     }
 
     /// Starts the stop and waits for spawned work, at most `grace`. Returns whether all of it ended in time.

@@ -39,9 +39,10 @@ impl Caller {
     /// that is no admin acts for another.
     pub fn from_headers(authenticator: &Authenticator, headers: &HeaderMap) -> Result<Self, Problem> {
         let token = bearer_token(headers)?;
-        let principal = authenticator.principal(token).cloned().ok_or_else(|| {
-            Problem::new(codes::UNAUTHENTICATED).detail("The bearer token is not known.")
-        })?;
+        let principal = authenticator
+            .principal(token)
+            .cloned()
+            .ok_or_else(|| Problem::new(codes::UNAUTHENTICATED).detail("The bearer token is not known."))?;
         let source = text(headers, SOURCE_HEADER)?.map(str::to_owned);
         let Some(user) = text(headers, ON_BEHALF_OF_HEADER)? else {
             return Ok(Self { principal, forwarded_by: None, source });
@@ -59,9 +60,8 @@ impl Caller {
 }
 
 fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
-    let missing = || {
-        Problem::new(codes::UNAUTHENTICATED).detail("Send the token in the header `Authorization: Bearer <token>`.")
-    };
+    let missing =
+        || Problem::new(codes::UNAUTHENTICATED).detail("Send the token in the header `Authorization: Bearer <token>`.");
     let value = headers.get(AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| missing())?;
     let (scheme, token) = value.split_once(' ').ok_or_else(missing)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
@@ -96,8 +96,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     /// The caller that [`require_caller`] found; a route outside of it refuses everyone.
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
-            Problem::new(codes::UNAUTHENTICATED).detail("This route needs a token.")
-        })
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::new(codes::UNAUTHENTICATED).detail("This route needs a token."))
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::environment::{Environment, variable_name};
+use super::secret::REDACTED;
 use super::{Config, validate};
 
 /// Why a configuration was refused. The process must stop and show the message; none is worth a retry.
@@ -24,9 +25,6 @@ pub enum Error {
     /// A value that cannot work.
     #[error("configuration key `{key}`: {reason}")]
     Value { key: String, reason: String },
-    /// A token file that cannot be read.
-    #[error("configuration key `{key}`: cannot read {path}: {source}", path = path.display())]
-    TokenFile { key: String, path: PathBuf, source: std::io::Error },
     /// Flags that do not serialise to a table; a mistake of the program, not of its user.
     #[error("flags cannot be used as configuration: {0}")]
     Flags(String),
@@ -53,8 +51,8 @@ impl Loader {
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
             .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let mut loader = Self::empty();
         loader.files.extend(user_dir.map(|dir| dir.join("muster/config.toml")));
         loader.file(".muster/config.toml").variables(variables)
@@ -82,6 +80,7 @@ impl Loader {
     }
 
     /// Flags, above everything: any serialisable struct shaped like [`Config`]; `None` leaves the lower layer alone.
+    /// Secrets among them are plain `String`s, as a `Secret` serialises without its value.
     #[must_use]
     pub fn flags(mut self, flags: impl Serialize) -> Self {
         self.flags.push(serde_json::to_value(flags).unwrap_or(Json::Null));
@@ -131,7 +130,10 @@ fn add(figment: Figment, layer: impl Provider, shape: &Json, place: &str) -> Res
 fn table(mut json: Json) -> Result<Serialized<Json>, Error> {
     strip_nulls(&mut json);
     if !json.is_object() {
-        return Err(Error::Flags(format!("expected a table, found {json}")));
+        return Err(Error::Flags("they are not a table".to_owned()));
+    }
+    if holds_redacted(&json) {
+        return Err(Error::Flags("a Secret among them serialises without its value; use a String".to_owned()));
     }
     Ok(Serialized::from(json, Profile::Default))
 }
@@ -140,6 +142,15 @@ fn strip_nulls(json: &mut Json) {
     if let Json::Object(map) = json {
         map.retain(|_, value| !value.is_null());
         map.values_mut().for_each(strip_nulls);
+    }
+}
+
+fn holds_redacted(json: &Json) -> bool {
+    match json {
+        Json::String(text) => text == REDACTED,
+        Json::Array(items) => items.iter().any(holds_redacted),
+        Json::Object(map) => map.values().any(holds_redacted),
+        _ => false,
     }
 }
 
@@ -160,8 +171,7 @@ fn check_keys(dict: &Dict, shape: &Json, path: &mut Vec<String>, place: &str) ->
 }
 
 fn unknown_key(path: &[String], shape: &Json, place: &str) -> Error {
-    let place =
-        if place == ENVIRONMENT { format!("the variable {}", variable_name(path)) } else { place.to_owned() };
+    let place = if place == ENVIRONMENT { format!("the variable {}", variable_name(path)) } else { place.to_owned() };
     let siblings: Vec<_> = shape.as_object().into_iter().flatten().map(|(key, _)| format!("`{key}`")).collect();
     let hint = if siblings.is_empty() { String::new() } else { format!(" (known here: {})", siblings.join(", ")) };
     Error::UnknownKey { key: path.join("."), place, hint }

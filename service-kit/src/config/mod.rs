@@ -1,16 +1,16 @@
 //! Layered configuration: files, then `MUSTER_*` variables, then flags, into one [`Config`].
 //! It must never reach for the network or start anything: reading it has no side effect.
 
-mod load;
-mod environment;
-mod reference;
-mod secret;
-mod validate;
-mod services;
-mod log;
 mod command;
+mod environment;
+mod load;
+mod log;
 mod query;
+mod reference;
 mod runner;
+mod secret;
+mod services;
+mod validate;
 
 use serde::{Deserialize, Serialize};
 

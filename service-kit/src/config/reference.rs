@@ -1,5 +1,7 @@
 //! What every key means, and the page that shows it. It must never repeat a default: defaults come from [`Config`].
 
+use std::fmt::Write;
+
 use serde_json::Value as Json;
 
 use super::environment::variable_name;
@@ -123,34 +125,66 @@ admin = true
 
 /// The whole of `docs/configuration.md`: introduction, then one table per section.
 pub fn page() -> String {
-    let defaults = shape();
     let mut page = INTRODUCTION.to_owned();
-    let mut section = "";
-    for entry in REFERENCE {
-        let (entry_section, _) = entry.key.split_once('.').unwrap_or((entry.key, ""));
-        if entry_section != section {
-            section = entry_section;
-            page.push_str(&format!("\n## {section}\n\n| key | default | meaning |\n|---|---|---|\n"));
-        }
-        let path: Vec<_> = entry.key.split('.').collect();
-        let default = path.iter().try_fold(&defaults, |node, part| node.get(part)).map_or_else(String::new, show);
-        page.push_str(&format!(
-            "| `{}`<br>`{}` | {default} | {} |\n",
-            entry.key,
-            variable_name(&path),
-            entry.meaning
-        ));
-    }
+    write_tables(&mut page).expect("writing to a String does not fail");
     page
+}
+
+fn write_tables(page: &mut String) -> std::fmt::Result {
+    let defaults = shape();
+    let mut section = "";
+    for Entry { key, meaning } in REFERENCE {
+        let path: Vec<_> = key.split('.').collect();
+        if path[0] != section {
+            section = path[0];
+            write!(page, "\n## {section}\n\n| key, variable | default | meaning |\n|---|---|---|\n")?;
+        }
+        let default = path.iter().try_fold(&defaults, |node, part| node.get(part)).map_or_else(String::new, show);
+        writeln!(page, "| `{key}`<br>`{}` | {default} | {meaning} |", variable_name(&path))?;
+    }
+    Ok(())
 }
 
 fn show(default: &Json) -> String {
     match default {
         Json::Null => "none".to_owned(),
         Json::String(text) => format!("`{text}`"),
-        Json::Array(items) if items.is_empty() => "empty".to_owned(),
-        Json::Array(items) => items.iter().map(show).collect::<Vec<_>>().join(", "),
-        Json::Object(_) => "empty".to_owned(),
+        Json::Array(items) if !items.is_empty() => items.iter().map(show).collect::<Vec<_>>().join(", "),
+        Json::Array(_) | Json::Object(_) => "empty".to_owned(),
         other => format!("`{other}`"),
+    }
+}
+
+/// Every key of the defaults, dotted: what the page must show, no more and no less.
+#[cfg(test)]
+fn leaf_keys(node: &Json, path: &str, keys: &mut std::collections::BTreeSet<String>) {
+    match node.as_object() {
+        Some(map) if !map.is_empty() => {
+            for (key, child) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                leaf_keys(child, &path, keys);
+            }
+        }
+        _ => {
+            keys.insert(path.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{REFERENCE, leaf_keys, shape};
+
+    #[test]
+    fn every_key_is_explained_once_and_no_other() {
+        let mut keys = BTreeSet::new();
+        leaf_keys(&shape(), "", &mut keys);
+
+        let explained: Vec<_> = REFERENCE.iter().map(|entry| entry.key.to_owned()).collect();
+
+        assert_eq!(explained.iter().cloned().collect::<BTreeSet<_>>(), keys);
+        assert_eq!(explained.len(), keys.len(), "a key is explained twice");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-const REDACTED: &str = "[redacted]";
+pub(super) const REDACTED: &str = "[redacted]";
 
 /// A secret string. `Debug` and `Serialize` show `[redacted]`; [`Secret::expose`] gives the value.
 #[derive(Clone, PartialEq, Eq, Deserialize)]

@@ -52,7 +52,10 @@ fn ordered(config: &Config) -> Result<(), Error> {
         return refuse("query.page_size_default", "must not exceed query.page_size_max");
     }
     if runner.heartbeat_ms.saturating_mul(2) > runner.lease_ms {
-        return refuse("runner.heartbeat_ms", "must be at most half of runner.lease_ms, or one late beat loses the lease");
+        return refuse(
+            "runner.heartbeat_ms",
+            "must be at most half of runner.lease_ms, or one late beat loses the lease",
+        );
     }
     Ok(())
 }
