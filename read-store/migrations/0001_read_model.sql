@@ -61,8 +61,11 @@ create table tasks (
     plan_decided_by     text,
     plan_reject_reason  text,
     estimated_cost_usd  double precision,
-    current_run_id      uuid,             -- a run with a live lease
+    current_run_id      uuid,             -- the run claimed last, while its lease lives
     assigned_session_id uuid,             -- that run's session
+    subtask_count       integer not null,
+    review_rounds       integer not null, -- times a reviewer wanted changes since the last retry
+    retry_count         integer not null, -- times a person asked for another try
     progress_message    text,
     progress_percent    smallint,
     evidence            jsonb not null,   -- [{criterion_index, run_id, check, detail}]

@@ -1,3 +1,27 @@
 //! The read model in Postgres: its tables, the projection's writes, the queries, and how far each project is applied.
 //!
 //! Knows SQL and the domain's events. It must never know of the log, of HTTP, or of who may see what.
+
+mod error;
+mod store;
+mod table;
+mod text;
+
+mod apply;
+mod audit;
+mod batch;
+mod dead_letter;
+mod history;
+mod notify;
+mod offset;
+mod output;
+mod rows;
+
+pub use audit::{AuditFault, AuditReport};
+pub use batch::{Applied, Gaps};
+pub use dead_letter::{DeadLetter, DeadLetterState, Parked, Poisoned, Release};
+pub use error::Error;
+pub use notify::{Listener, Wakeup};
+pub use offset::{Claim, PROJECTION, VERSION};
+pub use output::OutputLine;
+pub use store::{LIVE_SCHEMA, ReadStore};

@@ -1,0 +1,103 @@
+//! The handle to the read store: its connections, its schema, and how far projects are applied.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use muster_domain::id::ProjectId;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::error::{Doing, Error};
+
+/// The schema that queries read.
+pub const LIVE_SCHEMA: &str = "muster_read";
+
+static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// The read store. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct ReadStore {
+    pool: PgPool,
+    schema: String,
+}
+
+impl ReadStore {
+    /// Connects to the live schema, creating and migrating it. `url` is `postgres://…`; `?sslmode=verify-full` for TLS.
+    pub async fn connect(url: &str, max_connections: u32) -> Result<Self, Error> {
+        Self::connect_schema(url, max_connections, LIVE_SCHEMA).await
+    }
+
+    /// The same for another schema, beside the live one. The name must be a plain lower-case identifier.
+    pub async fn connect_schema(url: &str, max_connections: u32, schema: &str) -> Result<Self, Error> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !schema.starts_with(|c: char| c.is_ascii_lowercase()) || !schema.chars().all(plain) || schema.len() > 63 {
+            return Err(Error::SchemaName(schema.to_owned()));
+        }
+        let options = PgConnectOptions::from_str(url)
+            .doing("reading the URL of the read store")?
+            .application_name("muster-read-store")
+            .options([("search_path", schema)]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await
+            .doing("connecting to the read store")?;
+        let store = Self { pool, schema: schema.to_owned() };
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    async fn migrate(&self) -> Result<(), Error> {
+        let mut connection = self.pool.acquire().await.doing("connecting to the read store")?;
+        // Several services start at once: the advisory lock keeps two from creating the schema together.
+        sqlx::query("select pg_advisory_lock(hashtext('muster read store'))")
+            .execute(&mut *connection)
+            .await
+            .doing("locking the schema")?;
+        let create = format!("create schema if not exists {}", self.schema);
+        let created =
+            sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut *connection).await.doing("creating the schema");
+        let migrated = match created {
+            Ok(_) => MIGRATOR.run(&mut *connection).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        sqlx::query("select pg_advisory_unlock(hashtext('muster read store'))")
+            .execute(&mut *connection)
+            .await
+            .doing("unlocking the schema")?;
+        migrated
+    }
+
+    /// The connections, for the queries of this crate and of tests.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The schema this handle reads and writes.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Whether this is the schema that queries read; only its changes are announced.
+    pub(crate) fn is_live(&self) -> bool {
+        self.schema == LIVE_SCHEMA
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("select 1").execute(&self.pool).await.doing("asking the read store for a sign of life")?;
+        Ok(())
+    }
+
+    /// The last position of a project that is applied; 0 before its first event.
+    pub async fn project_position(&self, project_id: ProjectId) -> Result<u64, Error> {
+        let position: Option<i64> = sqlx::query_scalar("select position from project_positions where project_id = $1")
+            .bind(project_id.0)
+            .fetch_optional(&self.pool)
+            .await
+            .doing("project_positions")?;
+        Ok(position.and_then(|position| u64::try_from(position).ok()).unwrap_or(0))
+    }
+}
