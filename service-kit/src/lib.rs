@@ -9,6 +9,7 @@ pub mod problem;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 
 pub use auth::{Authenticator, Caller, Principal};
 pub use config::Config;

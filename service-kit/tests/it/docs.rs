@@ -19,6 +19,21 @@ fn the_configuration_page_is_the_generated_one() {
 }
 
 #[test]
+fn the_example_of_the_configuration_page_loads() {
+    let page = config::page();
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    fs::write(&path, example).unwrap();
+
+    let config = config::Loader::empty().file(&path).load().unwrap();
+
+    assert_eq!(config.log.kafka.librdkafka_properties()["security.protocol"], "SSL");
+    assert_eq!(config.auth.tokens[0].user, "alice");
+}
+
+#[test]
 fn every_code_has_a_page_with_cause_and_cure() {
     let index = fs::read_to_string(docs().join("errors/README.md")).unwrap();
     for known in CODES {

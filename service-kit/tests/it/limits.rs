@@ -22,7 +22,7 @@ fn router() -> Router {
         .route("/ok", get(|| async { limits::current_request_id().unwrap_or_default() }))
         .route("/panic", get(explode))
         .route("/internal", get(|| async { Problem::internal("connection to hunter2 refused") }))
-        .route("/slow", get(|| std::future::pending::<String>()))
+        .route("/slow", get(std::future::pending::<String>))
         .route("/stream", get(|| async { Body::from_stream(ticks()) }));
     let mut config = Config::default();
     config.http.request_timeout_ms = 300;

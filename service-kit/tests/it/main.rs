@@ -1,5 +1,7 @@
 //! Tests of the service kit from the outside; each file mirrors the module it tests.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test where it stands")]
+
 mod auth;
 mod config;
 mod docs;
@@ -10,3 +12,4 @@ mod serve;
 mod shutdown;
 mod support;
 mod telemetry;
+mod tls;

@@ -8,6 +8,7 @@ use muster_service_kit::problem::{ProblemDocument, with_fallbacks};
 use muster_service_kit::{Code, Config, Problem, ProblemJson, ProblemPath, ProblemQuery, codes, limits};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::support::{get as get_path, post_json, send};
 
@@ -190,4 +191,15 @@ async fn a_handler_answers_with_members_and_headers() {
 #[test]
 fn a_problem_fits_the_error_side_of_a_result() {
     assert!(size_of::<Problem>() <= 96, "{}", size_of::<Problem>());
+}
+
+#[test]
+fn the_schema_shows_the_standard_members() {
+    let schema = serde_json::to_value(ProblemDocument::schema()).unwrap().to_string();
+
+    assert_eq!(ProblemDocument::name(), "Problem");
+    for member in ["type", "title", "status", "detail", "code", "instance"] {
+        assert!(schema.contains(&format!("\"{member}\":{{")), "{member} is missing in {schema}");
+    }
+    assert!(!schema.contains("\"extensions\""), "further members lie beside the standard ones: {schema}");
 }
