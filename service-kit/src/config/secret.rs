@@ -57,7 +57,7 @@ mod tests {
         let secret = Secret::new("hunter2");
 
         assert_eq!(format!("{secret:?}"), "[redacted]");
-        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"[redacted]\"");
+        assert_eq!(serde_json::to_string(&secret).expect("a string serialises"), "\"[redacted]\"");
         assert_eq!(secret.expose(), "hunter2");
     }
 }
