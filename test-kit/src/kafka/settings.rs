@@ -1,0 +1,89 @@
+//! The settings of a one-node KRaft cluster, and the formatting of its storage.
+//!
+//! Must never start the broker.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::Error;
+use crate::jars::Jars;
+
+/// The text of `server.properties`. A name given twice keeps its last value, so `own` wins.
+pub fn text(directory: &Path, port: u16, controller: u16, own: &[(String, String)]) -> String {
+    let mut text = format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+",
+        directory.join("data").display()
+    );
+    for (name, value) in own {
+        let _ = writeln!(text, "{name}={value}");
+    }
+    text
+}
+
+/// Prepares the storage once; a storage that is there is left alone.
+pub fn format_if_new(directory: &Path, properties: &Path, jars: &Jars) -> Result<(), Error> {
+    if directory.join("data/meta.properties").exists() {
+        return Ok(());
+    }
+    let output = jars
+        .kafka(&["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+        .args(["kafka.tools.StorageTool", "format", "--cluster-id", &cluster_id(), "--config"])
+        .arg(properties)
+        .output()
+        .map_err(Error::io(jars.java()))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(Error::Format(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()))
+    }
+}
+
+/// Kafka's own form of a random UUID: 22 letters of URL-safe base64, not starting with `-`, which looks like an option.
+fn cluster_id() -> String {
+    loop {
+        let id = URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes());
+        if !id.starts_with('-') {
+            return id;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_callers_settings_come_last() {
+        let own = [("node.id".to_owned(), "7".to_owned())];
+        let text = text(Path::new("/d"), 1, 2, &own);
+        assert!(text.ends_with("node.id=7\n"));
+        assert!(text.contains("log.dirs=/d/data\n"));
+    }
+
+    #[test]
+    fn a_cluster_id_is_one_word_of_22_letters() {
+        let id = cluster_id();
+        assert_eq!(id.len(), 22);
+        assert!(!id.starts_with('-'));
+    }
+}
