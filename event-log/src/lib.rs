@@ -1,1 +1,30 @@
-//! muster-event-log.
+//! The log: append with an expected position, read, subscribe from a position, for events and for agent output.
+//!
+//! One interface, [`EventLog`], and three implementations with the same promises: [`memory`] for tests, [`postgres`]
+//! for the embedded default, [`kafka`] for Apache Kafka. It must never know what an event means, nor decide anything.
+
+mod log;
+
+mod error;
+mod output;
+mod partition;
+mod record;
+
+mod decode;
+mod framing;
+mod tail;
+
+pub mod headers;
+
+pub mod connect;
+pub mod kafka;
+pub mod memory;
+pub mod postgres;
+
+pub use connect::{LogConfig, connect};
+pub use error::Error;
+pub use log::{EventLog, PartitionWriter};
+pub use muster_schemas::{AgentOutput, OutputStream};
+pub use output::OutputRecord;
+pub use partition::partition_of;
+pub use record::{Appended, DeadLetter, LogOffset, LogRecord, Poison};

@@ -5,6 +5,7 @@
 
 pub mod catalogue;
 pub mod codec;
+pub mod compatibility;
 pub mod output;
 pub mod samples;
 

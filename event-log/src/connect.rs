@@ -1,0 +1,27 @@
+//! From configuration to a log. The only place that knows every implementation.
+
+use std::sync::Arc;
+
+use crate::memory::MemoryLog;
+use crate::postgres::{PostgresConfig, PostgresLog};
+use crate::{Error, EventLog};
+
+/// Which log to use.
+#[derive(Debug, Clone)]
+pub enum LogConfig {
+    /// In this process, gone with it. Two connections are two logs.
+    Memory {
+        /// Number of partitions.
+        partitions: u32,
+    },
+    /// In Postgres.
+    Postgres(PostgresConfig),
+}
+
+/// Connects, creates what is missing, registers this build's schemas. Fails when they are incompatible with those in use.
+pub async fn connect(config: &LogConfig) -> Result<Arc<dyn EventLog>, Error> {
+    Ok(match config {
+        LogConfig::Memory { partitions } => Arc::new(MemoryLog::new(*partitions)),
+        LogConfig::Postgres(config) => Arc::new(PostgresLog::connect(config).await?),
+    })
+}

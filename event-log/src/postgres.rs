@@ -1,0 +1,147 @@
+//! The log in Postgres: the embedded default. Everything lies in the schema `muster_log` of one database.
+//!
+//! An append is one statement: it locks the partition's row, checks that the writer is the partition's latest and that
+//! nobody came in between, and inserts the events. It must never write outside `muster_log`.
+
+mod config;
+mod errors;
+mod output;
+mod read;
+mod schemas;
+mod setup;
+mod wake;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use futures::stream::{self, BoxStream, StreamExt};
+use sqlx::PgPool;
+
+use crate::decode::SchemaCache;
+use crate::tail::tail;
+use crate::{
+    AgentOutput, DeadLetter, Error, EventLog, LogOffset, LogRecord, OutputRecord, PartitionWriter, partition_of,
+};
+
+pub use config::PostgresConfig;
+
+/// A log in Postgres. Cloning gives another handle to the same connections.
+#[derive(Clone)]
+pub struct PostgresLog(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    partitions: u32,
+    poll: Duration,
+    max_value_bytes: usize,
+    schema_ids: schemas::SchemaIds,
+    schemas: SchemaCache<schemas::SchemaTable>,
+    wake: wake::Wake,
+}
+
+impl PostgresLog {
+    /// Connects, creates the tables and partitions when there are none, and registers this build's schemas.
+    pub async fn connect(config: &PostgresConfig) -> Result<Self, Error> {
+        let pool = setup::pool(config).await?;
+        setup::migrate(&pool).await?;
+        setup::partitions(&pool, config.partitions).await?;
+        let schema_ids = schemas::register(&pool).await?;
+        Ok(Self(Arc::new(Inner {
+            partitions: config.partitions,
+            poll: Duration::from_millis(config.poll_interval_ms),
+            max_value_bytes: config.max_value_bytes,
+            schema_ids,
+            schemas: SchemaCache::new(schemas::SchemaTable(pool.clone())),
+            wake: wake::Wake::start(pool.clone(), config.partitions).await?,
+            pool,
+        })))
+    }
+
+    fn check(&self, partition: u32) -> Result<(), Error> {
+        let count = self.0.partitions;
+        if partition < count { Ok(()) } else { Err(Error::NoPartition { partition, count }) }
+    }
+}
+
+/// A partition's number as the tables have it.
+fn column(partition: u32) -> i32 {
+    i32::try_from(partition).expect("the number of partitions was checked against i32 when connecting")
+}
+
+#[async_trait]
+impl EventLog for PostgresLog {
+    fn partition_count(&self) -> u32 {
+        self.0.partitions
+    }
+
+    async fn open_writer(&self, partition: u32) -> Result<Box<dyn PartitionWriter>, Error> {
+        self.check(partition)?;
+        Ok(Box::new(writer::Writer::open(self.clone(), partition).await?))
+    }
+
+    async fn end(&self, partition: u32) -> Result<LogOffset, Error> {
+        self.check(partition)?;
+        read::end(&self.0.pool, partition).await
+    }
+
+    async fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<LogRecord>, Error> {
+        self.check(partition)?;
+        read::events(&self.0, partition, from, max).await
+    }
+
+    async fn subscribe(
+        &self,
+        partition: u32,
+        from: LogOffset,
+    ) -> Result<BoxStream<'static, Result<LogRecord, Error>>, Error> {
+        self.check(partition)?;
+        let inner = Arc::clone(&self.0);
+        let wake = inner.wake.events.listen(partition);
+        let poll = inner.poll;
+        let read = move |from, max| {
+            let inner = Arc::clone(&inner);
+            async move { read::events(&inner, partition, from, max).await }.boxed()
+        };
+        Ok(tail(from, wake, poll, |record: &LogRecord| record.offset, Box::new(read)))
+    }
+
+    async fn append_output(&self, lines: Vec<AgentOutput>) -> Result<(), Error> {
+        let mut by_partition: Vec<Vec<AgentOutput>> = vec![Vec::new(); self.0.partitions as usize];
+        for line in lines {
+            by_partition[partition_of(&line.run_id.to_string(), self.0.partitions) as usize].push(line);
+        }
+        for (partition, lines) in (0u32..).zip(by_partition) {
+            if !lines.is_empty() {
+                output::append(&self.0.pool, partition, &lines).await?;
+                self.0.wake.output_written(partition);
+            }
+        }
+        Ok(())
+    }
+
+    async fn subscribe_output(
+        &self,
+        from: Vec<(u32, LogOffset)>,
+    ) -> Result<BoxStream<'static, Result<OutputRecord, Error>>, Error> {
+        let mut streams = Vec::with_capacity(from.len());
+        for (partition, from) in from {
+            self.check(partition)?;
+            let inner = Arc::clone(&self.0);
+            let wake = inner.wake.output.listen(partition);
+            let poll = inner.poll;
+            let read = move |from, max| {
+                let pool = inner.pool.clone();
+                async move { output::read(&pool, partition, from, max).await }.boxed()
+            };
+            streams.push(tail(from, wake, poll, |record: &OutputRecord| record.offset, Box::new(read)));
+        }
+        Ok(stream::select_all(streams).boxed())
+    }
+
+    async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {
+        output::dead_letter(&self.0.pool, letter).await
+    }
+}

@@ -1,0 +1,41 @@
+//! How to reach the log's database.
+
+/// Configuration of [`super::PostgresLog`].
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// `postgres://…` URL of the database.
+    pub url: String,
+    /// Number of partitions; fixed once the log exists.
+    pub partitions: u32,
+    /// Connections at most, one of which waits for notifications.
+    pub max_connections: u32,
+    /// How often a subscription looks for itself, in milliseconds, should a notification be lost.
+    pub poll_interval_ms: u64,
+    /// Largest event, in bytes.
+    pub max_value_bytes: usize,
+}
+
+impl PostgresConfig {
+    /// The defaults for the database at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            partitions: 12,
+            max_connections: 16,
+            poll_interval_ms: 1000,
+            max_value_bytes: crate::kafka::DEFAULT_MAX_VALUE_BYTES,
+        }
+    }
+}
+
+/// Without the URL, which may hold a password.
+impl std::fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresConfig")
+            .field("partitions", &self.partitions)
+            .field("max_connections", &self.max_connections)
+            .field("poll_interval_ms", &self.poll_interval_ms)
+            .field("max_value_bytes", &self.max_value_bytes)
+            .finish_non_exhaustive()
+    }
+}

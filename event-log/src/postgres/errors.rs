@@ -1,0 +1,36 @@
+//! From SQL errors to the log's. It must never call an outcome known that is not.
+
+use crate::Error;
+
+/// `error` with the constraint and SQLSTATE it names.
+fn describe(table: &str, error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(database) => format!(
+            "table muster_log.{table}, constraint {}: {} (SQLSTATE {})",
+            database.constraint().unwrap_or("none"),
+            database.message(),
+            database.code().unwrap_or_default(),
+        ),
+        None => format!("table muster_log.{table}: {error}"),
+    }
+}
+
+/// An error of a read, or of a write that may be repeated.
+pub(super) fn repeatable(table: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |error| Error::Unavailable { reason: describe(table, &error) }
+}
+
+/// An error of the statement that appends events to `partition`.
+pub(super) fn of_append(partition: u32, error: &sqlx::Error) -> Error {
+    let reason = describe("events", error);
+    let Some(database) = error.as_database_error() else {
+        return Error::Indeterminate { partition, reason };
+    };
+    match database.code().as_deref().unwrap_or_default() {
+        // The server is going down: it may have committed before it said so.
+        code if code.starts_with("57P") => Error::Indeterminate { partition, reason },
+        "23505" => Error::Refused { partition, reason },
+        // Postgres said no, so it rolled the statement back.
+        _ => Error::Unavailable { reason },
+    }
+}

@@ -1,0 +1,73 @@
+//! Connections, tables and partitions. Everything here may run in several processes at once.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use super::PostgresConfig;
+use super::errors::repeatable;
+use crate::Error;
+
+/// Key of the advisory lock around creating the schema: `CREATE SCHEMA IF NOT EXISTS` alone is not safe at once.
+const SETUP_LOCK: i64 = 0x6d75_7374_6572;
+
+pub(super) async fn pool(config: &PostgresConfig) -> Result<PgPool, Error> {
+    let options = PgConnectOptions::from_str(&config.url)
+        .map_err(|error| Error::Config { reason: format!("the log's database URL: {error}") })?
+        .application_name("muster-event-log")
+        // Where the migrations' own table lies; every statement of ours names its schema.
+        .options([("search_path", "muster_log")]);
+    PgPoolOptions::new()
+        .max_connections(config.max_connections.max(2))
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+        .map_err(|error| Error::unavailable("the log's database", error))
+}
+
+pub(super) async fn migrate(pool: &PgPool) -> Result<(), Error> {
+    let failed = repeatable("partitions");
+    let mut transaction = pool.begin().await.map_err(&failed)?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(SETUP_LOCK)
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+    sqlx::query("CREATE SCHEMA IF NOT EXISTS muster_log").execute(&mut *transaction).await.map_err(&failed)?;
+    transaction.commit().await.map_err(&failed)?;
+    sqlx::migrate!("./migrations")
+        .run(pool)
+        .await
+        .map_err(|error| Error::Config { reason: format!("the log's tables cannot be brought up to date: {error}") })
+}
+
+/// Makes the partitions of a new log; refuses another number than an existing log has.
+pub(super) async fn partitions(pool: &PgPool, count: u32) -> Result<(), Error> {
+    let failed = repeatable("partitions");
+    let wanted = i32::try_from(count).ok().filter(|count| *count > 0);
+    let wanted = wanted.ok_or_else(|| Error::Config { reason: format!("a log cannot have {count} partitions") })?;
+    let mut transaction = pool.begin().await.map_err(&failed)?;
+    sqlx::query("LOCK TABLE muster_log.partitions IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+    sqlx::query(
+        "INSERT INTO muster_log.partitions (partition)
+         SELECT generate_series(0, $1 - 1) WHERE NOT EXISTS (SELECT FROM muster_log.partitions)",
+    )
+    .bind(wanted)
+    .execute(&mut *transaction)
+    .await
+    .map_err(&failed)?;
+    let existing: i64 = sqlx::query_scalar("SELECT count(*) FROM muster_log.partitions")
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+    transaction.commit().await.map_err(&failed)?;
+    if existing == i64::from(wanted) {
+        return Ok(());
+    }
+    Err(Error::Config { reason: format!("{count} partitions are configured, and the log was made with {existing}") })
+}
