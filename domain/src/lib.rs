@@ -7,3 +7,16 @@ pub mod time;
 
 pub mod event;
 pub mod model;
+
+pub mod command;
+pub mod decide;
+pub mod rejection;
+pub mod state;
+
+pub mod invariants;
+
+#[cfg(test)]
+mod testing;
+
+#[cfg(test)]
+mod properties;

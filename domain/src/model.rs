@@ -1,5 +1,6 @@
 //! The values and records that events, commands and state are made of.
 
+mod defaults;
 mod records;
 mod source;
 mod values;

@@ -53,7 +53,8 @@ pub struct VerificationCommand {
 }
 
 /// What a project may spend. No work is handed out once a limit is crossed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Budget {
     /// Tokens over all runs.
     #[serde(default)]
@@ -65,6 +66,7 @@ pub struct Budget {
 
 /// How a project works.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProjectSettings {
     /// Agent per role, keyed by role name; a role without one uses the rehearsal agent.
     #[serde(default)]

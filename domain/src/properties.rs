@@ -1,0 +1,203 @@
+//! Properties that hold for every sequence of commands.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use uuid::Uuid;
+
+use crate::command::{
+    AddMember, AnswerQuestion, ApprovePlan, CancelTask, Command, CreateTask, DispatchTask, ExpireLeases, InjectPrompt,
+    MoveTask, RejectPlan, RenewLease, Report, ReportRun, RequestRetry, UpdateTask,
+};
+use crate::event::{Event, EventData, UnknownEvent};
+use crate::id::{QuestionId, RunId};
+use crate::model::{MemberRole, Priority, Role, RunResult, TaskStatus};
+use crate::state::{ProjectState, fold, fold_task};
+use crate::testing::{
+    LEASE_MS, Scenario, accept, check, claim, complete, given_project, merged, plan, started, task, task_id,
+};
+
+/// A step of a generated history. Numbers pick among what exists, so that most steps are nearly possible.
+#[derive(Debug, Clone)]
+enum Step {
+    Create { task: u64, blocked_by: Vec<u64>, priority: Priority },
+    User { task: u64, what: u8 },
+    Claim { session: u128, role: Role },
+    Report { run: usize, token_off: u64, what: u8 },
+    Renew { run: usize },
+    Wait { ms: u64 },
+    Expire,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let priority = proptest::sample::select(Priority::ALL);
+    let role = proptest::sample::select(&[Role::Planner, Role::Coder, Role::Reviewer][..]);
+    prop_oneof![
+        2 => (1u64..5, proptest::collection::vec(1u64..5, 0..2), priority)
+            .prop_map(|(task, blocked_by, priority)| Step::Create { task, blocked_by, priority }),
+        4 => (1u64..5, 0u8..8).prop_map(|(task, what)| Step::User { task, what }),
+        6 => (1u128..40, role).prop_map(|(session, role)| Step::Claim { session, role }),
+        12 => (0usize..4, prop_oneof![9 => Just(0u64), 1 => Just(1)], 0u8..10)
+            .prop_map(|(run, token_off, what)| Step::Report { run, token_off, what }),
+        1 => (0usize..4).prop_map(|run| Step::Renew { run }),
+        1 => (1u64..LEASE_MS * 2).prop_map(|ms| Step::Wait { ms }),
+        1 => Just(Step::Expire),
+    ]
+}
+
+fn live_run(state: &ProjectState, index: usize) -> Option<(crate::id::TaskId, RunId, u64)> {
+    let (run_id, task_id) = state.leases.iter().nth(index % state.leases.len().max(1))?;
+    let lease = state.tasks.get(task_id)?.run(*run_id)?.lease.as_ref()?;
+    Some((*task_id, *run_id, lease.fencing_token))
+}
+
+fn reports(what: u8) -> Vec<Report> {
+    match what {
+        0 => vec![started()],
+        1 => vec![started(), plan(&[("One", &[]), ("Two", &[0])]), complete(RunResult::Succeeded)],
+        2 | 3 => vec![started(), check(true), merged(), complete(RunResult::Succeeded)],
+        4 => vec![started(), check(true), accept(), merged(), complete(RunResult::Succeeded)],
+        5 => vec![check(false), complete(RunResult::Failed)],
+        6 => vec![Report::ChangesRequested { feedback: "more".to_owned() }, complete(RunResult::Succeeded)],
+        7 => vec![Report::Failed { error: error() }],
+        8 => vec![plan(&[("Only", &[])]), complete(RunResult::Succeeded)],
+        _ => vec![Report::Progress { message: "half".to_owned(), percent: Some(50) }],
+    }
+}
+
+fn error() -> crate::model::BuildError {
+    crate::model::BuildError {
+        kind: crate::model::BuildErrorKind::AgentKilled,
+        message: "killed".to_owned(),
+        exit_code: None,
+        log_excerpt: None,
+    }
+}
+
+fn user_command(what: u8, n: u64) -> Command {
+    let task_id = task_id(n);
+    match what {
+        0 | 1 => ApprovePlan { task_id, digest: None }.into(),
+        2 => RejectPlan { task_id, digest: None, reason: "no".to_owned() }.into(),
+        3 => CancelTask { task_id, reason: None }.into(),
+        4 => RequestRetry { task_id, reason: None }.into(),
+        5 => MoveTask { task_id, status: TaskStatus::Blocked }.into(),
+        6 => DispatchTask { task_id: Some(task_id) }.into(),
+        _ => InjectPrompt { task_id, message: "mind the gap".to_owned() }.into(),
+    }
+}
+
+fn play(scenario: Scenario, step: &Step) -> Scenario {
+    match step {
+        Step::Create { task: n, blocked_by, priority } => {
+            let blocked_by = blocked_by.iter().map(|n| task_id(*n)).collect();
+            scenario.when(CreateTask { blocked_by, priority: *priority, ..task(*n) })
+        }
+        Step::User { task, what } => scenario.when(user_command(*what, *task)),
+        Step::Claim { session, role } => scenario.when(claim(*session, &[*role])),
+        Step::Report { run, token_off, what } => {
+            let Some((task_id, run_id, token)) = live_run(&scenario.state, *run) else { return scenario };
+            let fencing_token = token.saturating_sub(*token_off);
+            scenario.when(ReportRun { task_id, run_id, fencing_token, reports: reports(*what) })
+        }
+        Step::Renew { run } => {
+            let Some((task_id, run_id, fencing_token)) = live_run(&scenario.state, *run) else { return scenario };
+            scenario.when(RenewLease { task_id, run_id, fencing_token, lease_duration_ms: LEASE_MS })
+        }
+        Step::Wait { ms } => scenario.after_ms(*ms),
+        Step::Expire => scenario.when(ExpireLeases {}),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 400, ..ProptestConfig::default() })]
+
+    /// `Scenario` checks the invariants after each command; here they meet commands nobody thought of.
+    #[test]
+    fn any_commands_keep_the_invariants(steps in proptest::collection::vec(step(), 1..60)) {
+        steps.iter().fold(given_project(), play);
+    }
+
+    #[test]
+    fn a_task_folded_alone_equals_the_task_in_its_project(steps in proptest::collection::vec(step(), 1..40)) {
+        let scenario = steps.iter().fold(given_project(), play);
+        for (id, task) in &scenario.state.tasks {
+            let own = scenario.events.iter().filter(|event| event.task_id == Some(*id));
+            let folded = own.fold(None, fold_task);
+            prop_assert_eq!(folded.as_ref(), Some(task));
+        }
+    }
+
+    #[test]
+    fn events_return_from_json_and_fold_to_the_same_state(steps in proptest::collection::vec(step(), 1..30)) {
+        let scenario = steps.iter().fold(given_project(), play);
+        let json = serde_json::to_string(&scenario.events).unwrap();
+        let returned: Vec<Event> = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!(&returned, &scenario.events);
+        let state = returned.iter().fold(ProjectState::default(), fold);
+        prop_assert_eq!(state, scenario.state);
+    }
+
+    #[test]
+    fn unknown_events_count_and_change_nothing_else(steps in proptest::collection::vec(step(), 1..30), at in 0usize..30) {
+        let scenario = steps.iter().fold(given_project(), play);
+        let at = at.min(scenario.events.len());
+        let mut events = scenario.events.clone();
+        let mut unknown = events[at.saturating_sub(1)].clone();
+        unknown.task_id = None;
+        unknown.data = EventData::Unknown(UnknownEvent { event_type: "moon.landed".to_owned(), data: serde_json::json!({"x": 1}) });
+        events.insert(at, unknown);
+        let state = events.iter().fold(ProjectState::default(), fold);
+        let expected = ProjectState { position: state.position, ..scenario.state };
+        prop_assert_eq!(state, expected);
+    }
+}
+
+/// The generated histories are worth their name: they reach every status a task can have.
+#[test]
+fn generated_histories_reach_the_far_end() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let steps = proptest::collection::vec(step(), 50..60);
+    let mut reached = std::collections::BTreeSet::new();
+    for _ in 0..400 {
+        let steps = steps.new_tree(&mut runner).unwrap().current();
+        let scenario = steps.iter().fold(given_project(), play);
+        for event in &scenario.events {
+            if let EventData::TaskStatusChanged(changed) = &event.data {
+                reached.insert(changed.new_status);
+            }
+        }
+    }
+    for status in TaskStatus::ALL {
+        assert!(reached.contains(status), "no history reached {status}");
+    }
+}
+
+/// Commands travel as JSON, and unknown fields are refused by name.
+#[test]
+fn commands_return_from_json() {
+    let commands: Vec<Command> = vec![
+        task(1).into(),
+        UpdateTask {
+            task_id: task_id(1),
+            title: Some("t".to_owned()),
+            description: None,
+            priority: None,
+            complexity: None,
+            acceptance_criteria: None,
+        }
+        .into(),
+        AddMember { user: "bob".to_owned(), role: MemberRole::Viewer }.into(),
+        AnswerQuestion { task_id: task_id(1), question_id: QuestionId(Uuid::from_u128(2)), answer: "yes".to_owned() }
+            .into(),
+        ReportRun { task_id: task_id(1), run_id: RunId(Uuid::from_u128(3)), fencing_token: 4, reports: reports(1) }
+            .into(),
+    ];
+    for command in commands {
+        let json = serde_json::to_value(&command).unwrap();
+        assert_eq!(serde_json::from_value::<Command>(json.clone()).unwrap(), command);
+        let mut odd = json;
+        odd["frobnicate"] = serde_json::json!(1);
+        let error = serde_json::from_value::<Command>(odd).unwrap_err().to_string();
+        assert!(error.contains("frobnicate"), "{error}");
+    }
+}
