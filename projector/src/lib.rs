@@ -1,1 +1,82 @@
-//! muster-projector.
+//! Log in, rows out: reads every partition of the log and writes the read model, one transaction per batch.
+//!
+//! Knows the log and the read store only by their interfaces. It must never serve a query, decide anything, or let one
+//! project's bad record hold up another project.
+
+mod backlog;
+mod collect;
+mod counters;
+mod error;
+mod output;
+mod partition;
+mod poison;
+mod release;
+mod settings;
+mod supervise;
+
+use std::sync::Arc;
+
+use muster_event_log::EventLog;
+use muster_read_store::ReadStore;
+use muster_service_kit::Readiness;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use error::Error;
+pub use settings::Settings;
+
+use backlog::Backlog;
+use partition::Partition;
+use release::ReleaseBell;
+use supervise::supervise;
+
+/// What every part of a projector shares.
+#[derive(Clone)]
+struct Context {
+    log: Arc<dyn EventLog>,
+    store: ReadStore,
+    settings: Settings,
+    bell: ReleaseBell,
+    backlog: Backlog,
+}
+
+/// Projects the log into the read store until `shutdown`. Adds the check `projector` to `readiness`, which passes once
+/// every partition has caught up with what was in the log at the start. A lost log or store is waited for with back-off;
+/// the only errors are those that waiting cannot mend.
+pub async fn run(
+    log: Arc<dyn EventLog>,
+    store: ReadStore,
+    settings: Settings,
+    readiness: &Readiness,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    check_version(&store).await?;
+    let backlog = Backlog::new(log.partition_count(), readiness.flag("projector"));
+    let bell = ReleaseBell::default();
+    let context = Context { log, store, settings, bell: bell.clone(), backlog };
+    let mut tasks = JoinSet::new();
+    for partition in 0..context.log.partition_count() {
+        let context = context.clone();
+        tasks.spawn(supervise(format!("partition {partition}"), shutdown.clone(), move |stop| {
+            Partition::new(context.clone(), partition).run(stop)
+        }));
+    }
+    let (log, store, settings) = (context.log.clone(), context.store.clone(), context.settings);
+    tasks.spawn(supervise("agent output".to_owned(), shutdown.clone(), move |stop| {
+        output::run(log.clone(), store.clone(), settings, stop)
+    }));
+    let store = context.store.clone();
+    tasks.spawn(supervise("releases".to_owned(), shutdown, move |stop| bell.clone().listen(store.clone(), stop)));
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Rows of another version must not be mixed with this build's.
+async fn check_version(store: &ReadStore) -> Result<(), Error> {
+    match store.stored_version().await? {
+        Some(stored) if stored != muster_read_store::VERSION => {
+            Err(Error::Version { stored, current: muster_read_store::VERSION })
+        }
+        _ => Ok(()),
+    }
+}

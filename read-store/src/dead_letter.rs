@@ -353,7 +353,7 @@ async fn store_letter(connection: &mut PgConnection, poisoned: &Poisoned) -> Res
 async fn finish_letter(connection: &mut PgConnection, dead_letter_id: i64) -> Result<(), Error> {
     sqlx::query(
         "update dead_letters set updated_at = now(),
-             state = case state when 'discarding' then 'discarded' else 'retried' end
+             state = case state when 'discarding' then 'discarded' when 'retrying' then 'retried' else state end
          where dead_letter_id = $1",
     )
     .bind(dead_letter_id)

@@ -39,6 +39,20 @@ impl ReadStore {
         Ok(Claim { next_offset, attempts: u32::try_from(attempts).unwrap_or(0) })
     }
 
+    /// Forgets the starts that did not move a partition, because it is known why: there is nothing to read there, or the
+    /// start ended in good order.
+    pub async fn forget_attempts(&self, partition: u32) -> Result<(), Error> {
+        sqlx::query(
+            "update projection_offsets set attempts = 0 where projection = $1 and partition = $2 and attempts > 0",
+        )
+        .bind(PROJECTION)
+        .bind(partition_column(partition))
+        .execute(self.pool())
+        .await
+        .doing("projection_offsets")?;
+        Ok(())
+    }
+
     /// The first log offset of a partition that is not applied; 0 before the first start.
     pub async fn next_offset(&self, partition: u32) -> Result<i64, Error> {
         let offset: Option<i64> =

@@ -1,0 +1,117 @@
+//! One partition: from the stored offset on, batch after batch, each in one transaction.
+
+use std::sync::Arc;
+
+use muster_domain::event::Event;
+use muster_event_log::{LogOffset, LogRecord};
+use tokio_util::sync::CancellationToken;
+
+use crate::Context;
+use crate::collect::Batches;
+use crate::counters;
+use crate::error::Error;
+use crate::poison;
+use crate::release;
+
+/// After so many starts that moved nothing, records are taken one at a time.
+const CAREFUL_AFTER: u32 = 2;
+/// After so many, the record is set aside unread.
+const SET_ASIDE_AFTER: u32 = 5;
+
+/// The projection of one partition.
+pub(crate) struct Partition {
+    context: Context,
+    partition: u32,
+}
+
+impl Partition {
+    pub(crate) fn new(context: Context, partition: u32) -> Self {
+        Self { context, partition }
+    }
+
+    /// Projects until `stop`, or until the log or the store fails. A start that neither moves the partition nor ends in
+    /// good order has crashed, and counts.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        let claim = self.context.store.claim_partition(self.partition).await?;
+        let mut next_offset = claim.next_offset;
+        if claim.attempts > SET_ASIDE_AFTER {
+            poison::set_aside_unread(&self.context, self.partition, next_offset, claim.attempts).await?;
+            next_offset += 1;
+        }
+        let outcome = self.project(next_offset, claim.attempts > CAREFUL_AFTER, stop).await;
+        self.context.store.forget_attempts(self.partition).await?;
+        outcome
+    }
+
+    async fn project(&self, mut next_offset: i64, is_careful: bool, stop: CancellationToken) -> Result<(), Error> {
+        let settings = self.context.settings;
+        let max = if is_careful { 1 } else { settings.batch_max_events };
+        let stream = self.context.log.subscribe(self.partition, LogOffset(next_offset)).await?;
+        let mut batches = Batches::new(stream, max, settings.batch_max_wait);
+        let mut bell = self.context.bell.subscribe();
+        loop {
+            if self.context.backlog.is_behind(self.partition) {
+                self.look_for_end(next_offset).await?;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = bell.rung() => release::run(&self.context, self.partition).await?,
+                batch = batches.next() => {
+                    let batch = batch?;
+                    if let Some(last) = batch.last() {
+                        next_offset = last.offset.next().0;
+                    }
+                    self.take(batch).await?;
+                }
+            }
+        }
+    }
+
+    /// Whether there is nothing left to read: then the partition has caught up.
+    async fn look_for_end(&self, next_offset: i64) -> Result<(), Error> {
+        if self.context.log.read(self.partition, LogOffset(next_offset), 1).await?.is_empty() {
+            self.context.store.forget_attempts(self.partition).await?;
+            self.context.backlog.caught_up(self.partition);
+        }
+        Ok(())
+    }
+
+    /// Applies the events of a batch and sets its poison records aside, in the order of the log.
+    async fn take(&self, batch: Vec<LogRecord>) -> Result<(), Error> {
+        let mut events: Vec<(i64, Arc<Event>)> = Vec::with_capacity(batch.len());
+        for record in batch {
+            match record.payload {
+                Ok(event) => events.push((record.offset.0, event)),
+                Err(poison) => {
+                    self.apply(std::mem::take(&mut events)).await?;
+                    poison::set_aside(&self.context, self.partition, record.offset, &poison).await?;
+                }
+            }
+        }
+        self.apply(events).await
+    }
+
+    async fn apply(&self, events: Vec<(i64, Arc<Event>)>) -> Result<(), Error> {
+        let Some((last, _)) = events.last() else { return Ok(()) };
+        let started = std::time::Instant::now();
+        match self.context.store.apply_batch(self.partition, &events, last + 1).await {
+            Ok(applied) => {
+                counters::batch(self.partition, &events, &applied, started.elapsed());
+                Ok(())
+            }
+            Err(error) if error.is_data() && events.len() == 1 => {
+                let (offset, event) = &events[0];
+                poison::set_aside_event(&self.context, self.partition, *offset, event, &error).await
+            }
+            Err(error) if error.is_data() => {
+                tracing::warn!(partition = self.partition, %error, "a batch cannot be applied; taking it one by one");
+                for event in events {
+                    Box::pin(self.apply(vec![event])).await?;
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
