@@ -3,6 +3,7 @@
 //!
 //! It must never know where bytes are kept: no Kafka, no SQL, no network.
 
+pub mod api;
 pub mod catalogue;
 pub mod codec;
 pub mod compatibility;
