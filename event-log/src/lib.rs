@@ -28,3 +28,7 @@ pub use muster_schemas::{AgentOutput, OutputStream};
 pub use output::OutputRecord;
 pub use partition::partition_of;
 pub use record::{Appended, DeadLetter, LogOffset, LogRecord, Poison};
+
+/// Largest event by default, in bytes: Kafka's own default for a batch, less room for headers. Events stay far below
+/// it, because large content lies in the blob store and is only referred to.
+pub const DEFAULT_MAX_VALUE_BYTES: usize = 1_000_000;

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 
 use crate::tail::{Wakers, tail};
 use crate::{
-    AgentOutput, Appended, DeadLetter, Error, EventLog, LogOffset, LogRecord, OutputRecord, PartitionWriter, Poison,
-    partition_of,
+    AgentOutput, Appended, DEFAULT_MAX_VALUE_BYTES, DeadLetter, Error, EventLog, LogOffset, LogRecord, OutputRecord,
+    PartitionWriter, Poison, partition_of,
 };
 
 /// Readers are always woken; this only bounds a mistake.
@@ -192,8 +192,11 @@ impl PartitionWriter for Writer {
     async fn append(&mut self, expected_end: LogOffset, events: &[Arc<Event>]) -> Result<Appended, Error> {
         let partition = self.partition;
         for event in events {
-            // The bytes are of no use here; that they can be made is a promise of every log.
-            muster_schemas::encode(event)?;
+            // The bytes are of no use here; that they can be made, and how large they are, is a promise of every log.
+            let size_bytes = muster_schemas::encode(event)?.len();
+            if size_bytes > DEFAULT_MAX_VALUE_BYTES {
+                return Err(Error::TooLarge { size_bytes, limit_bytes: DEFAULT_MAX_VALUE_BYTES });
+            }
         }
         let mut offsets = Vec::with_capacity(events.len());
         {

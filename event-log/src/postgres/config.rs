@@ -23,7 +23,7 @@ impl PostgresConfig {
             partitions: 12,
             max_connections: 16,
             poll_interval_ms: 1000,
-            max_value_bytes: crate::kafka::DEFAULT_MAX_VALUE_BYTES,
+            max_value_bytes: crate::DEFAULT_MAX_VALUE_BYTES,
         }
     }
 }

@@ -1,0 +1,7 @@
+//! The cases, by what they look at.
+
+pub mod content;
+pub mod output;
+pub mod reading;
+pub mod takeover;
+pub mod writing;

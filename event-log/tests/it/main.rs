@@ -1,0 +1,49 @@
+//! One suite for every implementation of the log: what one promises, all keep.
+
+mod cases;
+mod harness;
+
+/// A module of tests for each implementation, from one list of cases.
+macro_rules! conformance {
+    ($($implementation:ident: $harness:ty),+ $(,)? => $cases:tt) => {
+        $(conformance!(@module $implementation, $harness, $cases);)+
+    };
+    (@module $implementation:ident, $harness:ty, { $($file:ident::$case:ident),+ $(,)? }) => {
+        mod $implementation {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::cases::$file::$case(&<$harness>::start().await).await;
+                }
+            )+
+        }
+    };
+}
+
+conformance! {
+    memory: crate::harness::memory::Memory,
+    postgres: crate::harness::postgres::Postgres,
+    => {
+        writing::an_append_is_read_back,
+        writing::every_event_type_passes_through,
+        writing::a_stale_expected_end_is_refused,
+        writing::a_batch_with_one_bad_event_leaves_nothing,
+        writing::a_cancelled_append_leaves_all_or_nothing,
+        writing::a_large_batch_is_one_append,
+        writing::partitions_are_written_at_once,
+        writing::an_event_too_large_is_refused,
+        takeover::a_second_writer_fences_the_first,
+        takeover::a_new_writer_sees_all_its_predecessor_committed,
+        takeover::rivals_leave_exactly_what_was_acknowledged,
+        reading::a_reader_starts_where_it_is_told,
+        reading::a_subscription_replays_and_then_follows,
+        reading::a_subscriber_that_reconnects_misses_and_repeats_nothing,
+        reading::an_unknown_partition_is_an_error,
+        content::an_unknown_type_keeps_its_data,
+        content::poison_is_data_and_the_log_goes_on,
+        content::dead_letters_are_kept,
+        output::lines_come_back_in_order,
+        output::a_line_appended_again_is_recognised,
+        output::a_subscription_resumes,
+    }
+}
