@@ -17,6 +17,8 @@ mod offset;
 mod output;
 mod rows;
 
+pub mod query;
+
 pub use audit::{AuditFault, AuditReport};
 pub use batch::{Applied, Gaps};
 pub use dead_letter::{DeadLetter, DeadLetterState, Parked, Poisoned, Release};

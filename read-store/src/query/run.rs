@@ -1,0 +1,168 @@
+//! Runs and their iterations.
+
+use chrono::{DateTime, Utc};
+use muster_domain::id::{ProjectId, RunId, TaskId};
+use muster_domain::model::{AgentResult, BuildError, ReleaseReason, Role, StrategyDecision, VerificationReport};
+use muster_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, QueryBuilder};
+use uuid::Uuid;
+
+use super::{Page, Slice, Text};
+use crate::error::{Doing, Error};
+use crate::store::ReadStore;
+
+/// One agent working one task or subtask in one role.
+#[derive(Debug, Clone, FromRow)]
+pub struct Run {
+    pub run_id: Uuid,
+    pub project_id: Uuid,
+    pub task_id: Uuid,
+    pub subtask_id: Option<Uuid>,
+    pub role: Text<Role>,
+    /// `queued`, `running`, `succeeded` or `failed`.
+    pub status: String,
+    pub session_id: Option<Uuid>,
+    pub fencing_token: Option<i64>,
+    pub attempt: i32,
+    pub lease_live: bool,
+    pub lease_expires_at: Option<DateTime<Utc>>,
+    pub release_reason: Option<Text<ReleaseReason>>,
+    /// The last one that started; 0 before the first.
+    pub iteration: i32,
+    pub max_iterations: Option<i32>,
+    pub harness_config: Option<serde_json::Value>,
+    pub branch: Option<String>,
+    pub workspace_path: Option<String>,
+    pub workspace_live: bool,
+    pub base_commit: Option<String>,
+    pub pid: Option<i64>,
+    pub progress_message: Option<String>,
+    pub progress_percent: Option<i16>,
+    pub input_tokens: Option<i64>,
+    pub output_tokens: Option<i64>,
+    pub total_tokens: Option<i64>,
+    pub cost_usd: Option<f64>,
+    pub duration_ms: Option<i64>,
+    pub pr_url: Option<String>,
+    #[sqlx(json(nullable))]
+    pub error: Option<BuildError>,
+    pub will_retry: Option<bool>,
+    pub queued_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Agent, then verification, then decision.
+#[derive(Debug, Clone, FromRow)]
+pub struct Iteration {
+    pub run_id: Uuid,
+    /// From 1.
+    pub iteration: i32,
+    pub feedback: Option<String>,
+    pub started_at: DateTime<Utc>,
+    pub agent_started_at: Option<DateTime<Utc>>,
+    pub agent_command: Option<String>,
+    pub agent_success: Option<bool>,
+    #[sqlx(json(nullable))]
+    pub agent_result: Option<AgentResult>,
+    #[sqlx(json(nullable))]
+    pub agent_error: Option<BuildError>,
+    pub result_file: Option<String>,
+    pub verification_started_at: Option<DateTime<Utc>>,
+    pub verification_passed: Option<bool>,
+    #[sqlx(json(nullable))]
+    pub verification_report: Option<VerificationReport>,
+    pub report_file: Option<String>,
+    #[sqlx(json(nullable))]
+    pub decision: Option<StrategyDecision>,
+    pub duration_ms: Option<i64>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// Whose runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunsOf {
+    /// A project's.
+    Project(ProjectId),
+    /// A task's.
+    Task(TaskId),
+}
+
+/// A run's place among runs, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunKey {
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// Its id.
+    pub run_id: RunId,
+}
+
+impl RunKey {
+    /// Where `run` stands.
+    pub fn of(run: &Run) -> Self {
+        Self { queued_at: run.queued_at.into(), run_id: RunId(run.run_id) }
+    }
+}
+
+impl ReadStore {
+    /// One page of runs, newest first; only those that have not ended, or only those that have, when `active` says.
+    pub async fn run_list(&self, of: RunsOf, active: Option<bool>, page: &Page<RunKey>) -> Result<Slice<Run>, Error> {
+        let mut query = QueryBuilder::new("select * from runs where ");
+        match of {
+            RunsOf::Project(id) => query.push("project_id = ").push_bind(id.0),
+            RunsOf::Task(id) => query.push("task_id = ").push_bind(id.0),
+        };
+        match active {
+            Some(true) => query.push(" and status in ('queued', 'running')"),
+            Some(false) => query.push(" and status not in ('queued', 'running')"),
+            None => &mut query,
+        };
+        for (key, than) in [(&page.after, "<"), (&page.before, ">")] {
+            if let Some(key) = key {
+                query.push(format_args!(" and (queued_at, run_id) {than} (")).push_bind(key.queued_at.to_datetime());
+                query.push(", ").push_bind(key.run_id.0).push(")");
+            }
+        }
+        query.push(if page.from_end { " order by queued_at, run_id" } else { " order by queued_at desc, run_id desc" });
+        query.push(" limit ").push_bind(page.probe());
+        let rows = query.build_query_as().fetch_all(self.pool()).await.doing("runs")?;
+        Ok(Slice::of(rows, page))
+    }
+
+    /// The runs of these tasks, oldest first.
+    pub async fn runs_of(&self, tasks: &[Uuid]) -> Result<Vec<Run>, Error> {
+        sqlx::query_as("select * from runs where task_id = any($1) order by task_id, queued_at, run_id")
+            .bind(tasks)
+            .fetch_all(self.pool())
+            .await
+            .doing("runs")
+    }
+
+    /// The runs of these projects that have not ended, oldest first.
+    pub async fn active_runs_of(&self, projects: &[Uuid]) -> Result<Vec<Run>, Error> {
+        sqlx::query_as(
+            "select * from runs where project_id = any($1) and status in ('queued', 'running')
+             order by project_id, queued_at, run_id",
+        )
+        .bind(projects)
+        .fetch_all(self.pool())
+        .await
+        .doing("runs")
+    }
+
+    /// The runs of these ids.
+    pub async fn runs_by_id(&self, ids: &[Uuid]) -> Result<Vec<Run>, Error> {
+        sqlx::query_as("select * from runs where run_id = any($1)").bind(ids).fetch_all(self.pool()).await.doing("runs")
+    }
+
+    /// The iterations of these runs, in order.
+    pub async fn iterations_of(&self, runs: &[Uuid]) -> Result<Vec<Iteration>, Error> {
+        sqlx::query_as("select * from iterations where run_id = any($1) order by run_id, iteration")
+            .bind(runs)
+            .fetch_all(self.pool())
+            .await
+            .doing("iterations")
+    }
+}
