@@ -1,0 +1,34 @@
+# What one does with this repository. `make` alone lists the targets.
+#
+# `dev` and `test` first install what is missing on the machine (see scripts/prepare); that takes no time when nothing is.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+# Where Rust is found right after it was installed.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help dev test lint contracts prepare
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: ## Run everything: make dev [KAFKA=1] [PORT=7400]
+	@scripts/prepare $(if $(filter-out 0,$(KAFKA)),kafka,dev)
+	cargo build --package muster-cli
+	exec target/debug/muster dev $(if $(filter-out 0,$(KAFKA)),--kafka) $(if $(PORT),--port $(PORT))
+
+test: ## Run every test, with real servers around them
+	@scripts/prepare test
+	@scripts/test
+
+lint: ## Check format, lints, dependency arrows and file rules
+	@scripts/prepare lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo xtask tidy
+
+contracts: ## Regenerate the committed contracts: make contracts [CHECK=1]
+	cargo xtask contracts $(if $(filter-out 0,$(CHECK)),--check)
+
+prepare: ## Install what dev and test need, without running them
+	@scripts/prepare test
