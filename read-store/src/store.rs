@@ -50,24 +50,16 @@ impl ReadStore {
     }
 
     async fn migrate(&self) -> Result<(), Error> {
-        let mut connection = self.pool.acquire().await.doing("connecting to the read store")?;
-        // Several services start at once: the advisory lock keeps two from creating the schema together.
-        sqlx::query("select pg_advisory_lock(hashtext('muster read store'))")
-            .execute(&mut *connection)
+        let mut transaction = self.begin().await?;
+        // Several services start at once: without the lock two could create the schema together, and one would fail.
+        sqlx::query("select pg_advisory_xact_lock(hashtext('muster read store'))")
+            .execute(&mut *transaction)
             .await
             .doing("locking the schema")?;
         let create = format!("create schema if not exists {}", self.schema);
-        let created =
-            sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut *connection).await.doing("creating the schema");
-        let migrated = match created {
-            Ok(_) => MIGRATOR.run(&mut *connection).await.map_err(Error::from),
-            Err(error) => Err(error),
-        };
-        sqlx::query("select pg_advisory_unlock(hashtext('muster read store'))")
-            .execute(&mut *connection)
-            .await
-            .doing("unlocking the schema")?;
-        migrated
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut *transaction).await.doing("creating the schema")?;
+        transaction.commit().await.doing("creating the schema")?;
+        Ok(MIGRATOR.run(&self.pool).await?)
     }
 
     /// The connections, for the queries of this crate and of tests.
