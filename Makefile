@@ -12,7 +12,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-dev: ## Run everything: make dev [KAFKA=1] [PORT=7400]
+dev: ## Run everything: make dev [KAFKA=1] [PORT=4400]
 	@scripts/prepare $(if $(filter-out 0,$(KAFKA)),kafka,dev)
 	cargo build --package muster-cli
 	exec target/debug/muster dev $(if $(filter-out 0,$(KAFKA)),--kafka) $(if $(PORT),--port $(PORT))

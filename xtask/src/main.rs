@@ -29,7 +29,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Check that infra/compose.yml is understood by Docker Compose, where that is installed
+    /// Check infra/compose.yml against the images, the configuration and Docker Compose
     Compose,
 }
 
