@@ -2,9 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails by panicking, as the test itself does")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use muster_test_kit::postgres::{Error, Options, PostgresServer, Purpose};
-use muster_test_kit::{fresh_database, shared, shared_postgres};
+use muster_test_kit::{eventually, fresh_database, shared, shared_postgres};
 
 fn runs(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
@@ -32,6 +33,40 @@ async fn kept_data_is_there_after_a_restart_and_needs_the_password() {
     assert_eq!(sql(&server, "muster", "show fsync"), "on");
     server.stop();
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Set for the copy of this test program that owns a server and is killed.
+const OWNED_FOLDER: &str = "MUSTER_TEST_OWNED_FOLDER";
+
+#[tokio::test]
+async fn data_is_there_after_the_owner_was_killed() {
+    if let Some(folder) = std::env::var_os(OWNED_FOLDER) {
+        return own_until_killed(Path::new(&folder)).await;
+    }
+    let folder = shared::new_folder("killed");
+    let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "data_is_there_after_the_owner_was_killed"])
+        .env(OWNED_FOLDER, &folder)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let written = folder.join("written");
+    eventually(Duration::from_mins(1), || async { written.exists() }).await;
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+
+    // At once: the killed owner's server is still shutting down.
+    let server = PostgresServer::start(Options::keep(&folder)).await.unwrap();
+    assert_eq!(sql(&server, "postgres", "select n from t"), "42");
+    server.stop();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+async fn own_until_killed(folder: &Path) {
+    let server = PostgresServer::start(Options::keep(folder)).await.unwrap();
+    sql(&server, "postgres", "create table t as select 42 as n");
+    std::fs::write(folder.join("written"), "").unwrap();
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test]
