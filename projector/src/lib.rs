@@ -40,20 +40,22 @@ struct Context {
     backlog: Backlog,
 }
 
-/// Projects the log into the read store until `shutdown`. Adds the check `projector` to `readiness`, which passes once
-/// every partition has caught up with what was in the log at the start. A lost log or store is waited for with back-off;
-/// the only errors are those that waiting cannot mend.
-pub async fn run(
+/// Projects the log into the read store until `shutdown`. Adds the check `projector` to `readiness`, at once and not only
+/// when the future is first polled; it passes when every partition has caught up with the log. A lost log or store is
+/// waited for with back-off; the only errors are those that waiting cannot mend.
+pub fn run(
     log: Arc<dyn EventLog>,
     store: ReadStore,
     settings: Settings,
     readiness: &Readiness,
     shutdown: CancellationToken,
-) -> Result<(), Error> {
-    check_version(&store).await?;
+) -> impl Future<Output = Result<(), Error>> + Send + use<> {
     let backlog = Backlog::new(log.partition_count(), readiness.flag("projector"));
-    let bell = ReleaseBell::default();
-    let context = Context { log, store, settings, bell: bell.clone(), backlog };
+    project(Context { log, store, settings, bell: ReleaseBell::default(), backlog }, shutdown)
+}
+
+async fn project(context: Context, shutdown: CancellationToken) -> Result<(), Error> {
+    check_version(&context.store).await?;
     let mut tasks = JoinSet::new();
     for partition in 0..context.log.partition_count() {
         let context = context.clone();
@@ -65,8 +67,9 @@ pub async fn run(
     tasks.spawn(supervise("agent output".to_owned(), shutdown.clone(), move |stop| {
         output::run(log.clone(), store.clone(), settings, stop)
     }));
-    let store = context.store.clone();
-    tasks.spawn(supervise("releases".to_owned(), shutdown, move |stop| bell.clone().listen(store.clone(), stop)));
+    tasks.spawn(supervise("releases".to_owned(), shutdown, move |stop| {
+        context.bell.clone().listen(context.store.clone(), stop)
+    }));
     while tasks.join_next().await.is_some() {}
     Ok(())
 }

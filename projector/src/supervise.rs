@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::Error;
 
@@ -23,8 +24,8 @@ where
     let mut back_off = BACK_OFF_MIN;
     while !shutdown.is_cancelled() {
         let started = Instant::now();
-        // A task of its own, so that a panic ends it and nothing else.
-        match tokio::spawn(start(shutdown.clone())).await {
+        // A task of its own, so that a panic ends it and nothing else; gone when this is dropped.
+        match AbortOnDropHandle::new(tokio::spawn(start(shutdown.clone()))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(part, %error, back_off_ms = millis(back_off), "stopped; starting again"),
             Err(error) => tracing::error!(part, %error, back_off_ms = millis(back_off), "panicked; starting again"),

@@ -1,0 +1,87 @@
+//! The `projector` process: configuration in, projection and health out; and the dead letters, by hand.
+//! It must never hold logic of the projection itself: that is the library's.
+
+mod dead_letters;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use muster_event_log::postgres::PostgresConfig;
+use muster_event_log::{EventLog, LogConfig};
+use muster_projector::Settings;
+use muster_read_store::ReadStore;
+use muster_service_kit::config::{Config, LogKind};
+use muster_service_kit::{Readiness, Shutdown, health, serve, telemetry};
+
+/// Reads the log and writes the read model.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Project until stopped (the default).
+    Run,
+    /// List, inspect, retry and discard records that could not be applied.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let config = Config::load()?;
+    telemetry::init(&config.telemetry)?;
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => project(&config).await,
+        Command::DeadLetters(command) => dead_letters::run(&connect_store(&config).await?, command).await,
+    }
+}
+
+async fn project(config: &Config) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals()?;
+    let log = connect_log(config).await?;
+    let store = connect_store(config).await?;
+    let readiness = Readiness::new();
+    let checked = store.clone();
+    readiness.register("read_store", move || {
+        let store = checked.clone();
+        async move { store.ping().await.map_err(|error| error.to_string()) }
+    });
+    let listener = serve::bind(&config.http.host, config.projector.health_port).await?;
+    let grace = Duration::from_millis(config.http.shutdown_grace_ms);
+    let (router, stop) = (health::router(readiness.clone()), shutdown.clone());
+    tracing::info!(address = %listener.local_addr()?, "health and metrics");
+    shutdown.spawn(async move {
+        if let Err(error) = serve::serve(router, listener, &stop, grace).await {
+            tracing::error!(%error, "health and metrics are gone");
+        }
+    });
+    let settings = Settings::from(&config.projector);
+    let outcome = muster_projector::run(log, store, settings, &readiness, shutdown.token()).await;
+    shutdown.drain(grace).await;
+    Ok(outcome?)
+}
+
+async fn connect_store(config: &Config) -> anyhow::Result<ReadStore> {
+    let url = config.read_store.url.as_ref().context("configuration key `read_store.url` is not set")?;
+    Ok(ReadStore::connect(url.expose(), config.read_store.max_connections).await?)
+}
+
+async fn connect_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
+    let log = match config.log.kind {
+        LogKind::Postgres => {
+            let url = config.log.postgres_url.as_ref().context("configuration key `log.postgres_url` is not set")?;
+            let partitions = config.log.kafka.partitions;
+            LogConfig::Postgres(PostgresConfig { partitions, ..PostgresConfig::new(url.expose()) })
+        }
+        LogKind::Kafka => anyhow::bail!("this build cannot read from Kafka yet"),
+        LogKind::Memory => anyhow::bail!("a log in memory ends with its process: a projector alone has none to read"),
+    };
+    Ok(muster_event_log::connect(&log).await?)
+}
