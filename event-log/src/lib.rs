@@ -21,6 +21,9 @@ pub mod kafka;
 pub mod memory;
 pub mod postgres;
 
+#[cfg(feature = "limits")]
+pub mod limits;
+
 pub use connect::{LogConfig, connect};
 pub use error::Error;
 pub use log::{EventLog, PartitionWriter};

@@ -19,6 +19,9 @@ mod rows;
 
 pub mod query;
 
+#[cfg(feature = "limits")]
+pub mod limits;
+
 pub use audit::{AuditFault, AuditReport};
 pub use batch::{Applied, Gaps};
 pub use dead_letter::{DeadLetter, DeadLetterState, Parked, Poisoned, Release};
