@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::kafka::{KafkaConfig, KafkaLog};
 use crate::memory::MemoryLog;
 use crate::postgres::{PostgresConfig, PostgresLog};
 use crate::{Error, EventLog};
@@ -16,6 +17,8 @@ pub enum LogConfig {
     },
     /// In Postgres.
     Postgres(PostgresConfig),
+    /// In Apache Kafka, with a schema registry.
+    Kafka(KafkaConfig),
 }
 
 /// Connects, creates what is missing, registers this build's schemas. Fails when they are incompatible with those in use.
@@ -23,5 +26,6 @@ pub async fn connect(config: &LogConfig) -> Result<Arc<dyn EventLog>, Error> {
     Ok(match config {
         LogConfig::Memory { partitions } => Arc::new(MemoryLog::new(*partitions)),
         LogConfig::Postgres(config) => Arc::new(PostgresLog::connect(config).await?),
+        LogConfig::Kafka(config) => Arc::new(KafkaLog::connect(config).await?),
     })
 }

@@ -70,6 +70,18 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// What was asked for was removed by the log's retention. Begin at `earliest`, and say that there is a gap. 410.
+    #[error("{log}, partition {partition}: offset {from} is gone, the earliest is {earliest}")]
+    Truncated {
+        /// Topic.
+        log: String,
+        /// The partition.
+        partition: u32,
+        /// What was asked for.
+        from: LogOffset,
+        /// The first offset there is.
+        earliest: LogOffset,
+    },
     /// There is no such partition. A defect of the caller; never retried. 500.
     #[error("there is no partition {partition}: the log has {count}")]
     NoPartition {

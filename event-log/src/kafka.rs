@@ -1,1 +1,149 @@
-//! The log in Apache Kafka, with a schema registry.
+//! The log in Apache Kafka, with a Confluent-compatible schema registry.
+//!
+//! An append is a transaction of a producer whose `transactional.id` belongs to the partition, which is what fences a
+//! writer that was taken over. Readers are ordinary `read_committed` consumers. It must never need a broker extension.
+
+mod clients;
+mod config;
+mod errors;
+mod output;
+mod producer;
+mod reader;
+mod records;
+mod registry;
+mod subscription;
+mod topics;
+mod watermarks;
+mod writer;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt};
+
+use crate::decode::SchemaCache;
+use crate::{AgentOutput, DeadLetter, Error, EventLog, LogOffset, LogRecord, OutputRecord, PartitionWriter};
+
+pub use config::KafkaConfig;
+
+/// A log in Kafka. Cloning gives another handle to the same clients.
+#[derive(Clone)]
+pub struct KafkaLog(Arc<Inner>);
+
+struct Inner {
+    config: KafkaConfig,
+    topics: topics::Topics,
+    schema_ids: registry::SchemaIds,
+    schemas: SchemaCache<registry::Registry>,
+    watermarks: Arc<watermarks::Watermarks>,
+    readers: reader::Readers,
+    output: output::OutputProducer,
+}
+
+impl KafkaLog {
+    /// Connects, creates the topics when there are none, and registers this build's schemas.
+    pub async fn connect(config: &KafkaConfig) -> Result<Self, Error> {
+        let topics = topics::Topics::new(&config.topic_prefix);
+        topics::ensure(config, &topics).await?;
+        let registry = registry::Registry::new(&config.registry_url)?;
+        let schema_ids = registry::register(&registry, &topics).await?;
+        let watermarks = Arc::new(watermarks::Watermarks::new(config)?);
+        Ok(Self(Arc::new(Inner {
+            readers: reader::Readers::new(config.clone(), topics.events.clone(), Arc::clone(&watermarks)),
+            output: output::OutputProducer::new(config, &topics, schema_ids.output)?,
+            schemas: SchemaCache::new(registry),
+            watermarks,
+            schema_ids,
+            topics,
+            config: config.clone(),
+        })))
+    }
+
+    fn check(&self, partition: u32) -> Result<(), Error> {
+        let count = self.0.config.partitions;
+        if partition < count { Ok(()) } else { Err(Error::NoPartition { partition, count }) }
+    }
+}
+
+/// A partition's number as Kafka has it.
+fn number(partition: u32) -> i32 {
+    i32::try_from(partition).expect("the number of partitions was checked against i32 when connecting")
+}
+
+#[async_trait]
+impl EventLog for KafkaLog {
+    fn partition_count(&self) -> u32 {
+        self.0.config.partitions
+    }
+
+    async fn open_writer(&self, partition: u32) -> Result<Box<dyn PartitionWriter>, Error> {
+        self.check(partition)?;
+        Ok(Box::new(writer::Writer::open(self.clone(), partition).await?))
+    }
+
+    async fn end(&self, partition: u32) -> Result<LogOffset, Error> {
+        self.check(partition)?;
+        let (watermarks, topic) = (Arc::clone(&self.0.watermarks), self.0.topics.events.clone());
+        clients::blocking(move || watermarks.await_decided(&topic, partition)).await
+    }
+
+    async fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<LogRecord>, Error> {
+        self.check(partition)?;
+        let mut records = Vec::new();
+        for (offset, raw) in self.0.readers.read(partition, from, max).await? {
+            records.push(LogRecord { partition, offset, payload: self.0.schemas.decode(raw).await? });
+        }
+        Ok(records)
+    }
+
+    async fn subscribe(
+        &self,
+        partition: u32,
+        from: LogOffset,
+    ) -> Result<BoxStream<'static, Result<LogRecord, Error>>, Error> {
+        self.check(partition)?;
+        let topic = self.0.topics.events.clone();
+        let raw = subscription::subscribe(&self.0.config, &self.0.watermarks, topic, partition, from).await?;
+        let inner = Arc::clone(&self.0);
+        let decoded = raw.then(move |item| {
+            let inner = Arc::clone(&inner);
+            async move {
+                let (offset, raw) = item?;
+                Ok(LogRecord { partition, offset, payload: inner.schemas.decode(raw).await? })
+            }
+        });
+        Ok(subscription::until_error(decoded.boxed()))
+    }
+
+    async fn append_output(&self, lines: Vec<AgentOutput>) -> Result<(), Error> {
+        self.0.output.append(&lines).await
+    }
+
+    async fn subscribe_output(
+        &self,
+        from: Vec<(u32, LogOffset)>,
+    ) -> Result<BoxStream<'static, Result<OutputRecord, Error>>, Error> {
+        let mut streams = Vec::with_capacity(from.len());
+        for (partition, from) in from {
+            self.check(partition)?;
+            let topic = self.0.topics.output.clone();
+            let raw = subscription::subscribe(&self.0.config, &self.0.watermarks, topic, partition, from).await?;
+            let inner = Arc::clone(&self.0);
+            let decoded = raw.filter_map(move |item| {
+                let inner = Arc::clone(&inner);
+                async move {
+                    match item {
+                        Ok((offset, raw)) => output::decode(&inner.schemas, partition, offset, raw).await.transpose(),
+                        Err(error) => Some(Err(error)),
+                    }
+                }
+            });
+            streams.push(subscription::until_error(decoded.boxed()));
+        }
+        Ok(stream::select_all(streams).boxed())
+    }
+
+    async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {
+        self.0.output.dead_letter(letter).await
+    }
+}

@@ -26,10 +26,11 @@ pub trait EventLog: Send + Sync {
     /// When this returns, everything they committed is readable and nothing of theirs is under way.
     async fn open_writer(&self, partition: u32) -> Result<Box<dyn PartitionWriter>, Error>;
 
-    /// The end of what is committed now, exclusive: every committed record has a smaller offset.
+    /// The end of what is committed now, exclusive: whatever was acknowledged before the call has a smaller offset.
     async fn end(&self, partition: u32) -> Result<LogOffset, Error>;
 
-    /// At most `max` committed records with offsets of `from` and above; empty at the end. Offsets may have holes.
+    /// At most `max` committed records with offsets of `from` and above. Offsets may have holes. Empty only at the end:
+    /// whatever was acknowledged before the call has been read then.
     async fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<LogRecord>, Error>;
 
     /// Every committed record with an offset of `from` or above, then each new one, without gap or repetition.
@@ -63,7 +64,8 @@ pub trait PartitionWriter: Send {
     /// Where the next append is expected. Compare it with nothing but offsets this writer has returned.
     fn end(&self) -> LogOffset;
 
-    /// Appends all of `events` or none, at `expected_end`. After `Ok` they are durable and readable.
+    /// Appends all of `events` or none, at `expected_end`. After `Ok` they are durable, and every
+    /// call that begins later sees them.
     ///
     /// An empty list is a no-op that still checks `expected_end`. After [`Error::Fenced`] or
     /// [`Error::Indeterminate`], also when the call was cancelled, the writer refuses further work: open a new one.

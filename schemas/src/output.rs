@@ -14,6 +14,9 @@ use crate::codec::{Error, WriterSchema};
 /// The schema of [`AgentOutput`], whole.
 pub const SCHEMA_JSON: &str = include_str!("../avsc/agent-output.avsc");
 
+/// Full name of its record.
+pub const RECORD_NAME: &str = "muster.output.AgentOutput";
+
 static SCHEMA: LazyLock<WriterSchema> =
     LazyLock::new(|| WriterSchema::parse(SCHEMA_JSON).expect("a test parses the compiled-in schema"));
 
@@ -145,6 +148,7 @@ mod tests {
                 content: "größer".to_owned(),
             };
             assert_eq!(decode(None, &encode(&line).unwrap()).unwrap(), line);
+            assert_eq!(SCHEMA.record_name(), RECORD_NAME);
             assert_eq!(stream.as_str().parse::<OutputStream>().unwrap(), *stream);
         }
     }

@@ -23,6 +23,7 @@ macro_rules! conformance {
 conformance! {
     memory: crate::harness::memory::Memory,
     postgres: crate::harness::postgres::Postgres,
+    kafka: crate::harness::kafka::Kafka,
     => {
         writing::an_append_is_read_back,
         writing::every_event_type_passes_through,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_event_log::{Error, EventLog, LogOffset};
+use muster_event_log::{Error, EventLog, LogOffset, PartitionWriter};
 use tokio::sync::Mutex;
 
 use crate::harness::{Harness, events, positions, project_in, read_all};
@@ -34,15 +34,22 @@ pub async fn a_new_writer_sees_all_its_predecessor_committed(harness: &dyn Harne
     }
 }
 
+/// A writer, however often another gets in between.
+async fn open(log: &dyn EventLog) -> Box<dyn PartitionWriter> {
+    loop {
+        match log.open_writer(0).await {
+            Ok(writer) => return writer,
+            Err(Error::Unavailable { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// Takes the partition over again and again, reads where the log stands, and writes on until fenced.
 async fn rival(log: Arc<dyn EventLog>, written: Arc<Mutex<Vec<u64>>>, target: u64) {
     let project = crate::harness::project_in(0);
     loop {
-        let mut writer = match log.open_writer(0).await {
-            Ok(writer) => writer,
-            Err(Error::Fenced { .. } | Error::Unavailable { .. }) => continue,
-            Err(error) => panic!("{error}"),
-        };
+        let mut writer = open(&*log).await;
         for _ in 0..10 {
             // Fresh projects, so that only fencing, not a clash of positions, can keep a rival's events out.
             let position = uuid::Uuid::new_v4().as_u64_pair().0 >> 1;
@@ -55,6 +62,14 @@ async fn rival(log: Arc<dyn EventLog>, written: Arc<Mutex<Vec<u64>>>, target: u6
                     }
                 }
                 Err(Error::Fenced { .. }) => break,
+                // Only a successor can tell: what its predecessor left is decided when it is open.
+                Err(Error::Indeterminate { .. }) => {
+                    drop(open(&*log).await);
+                    if positions(&read_all(&*log, 0, LogOffset::START).await).contains(&position) {
+                        written.lock().await.push(position);
+                    }
+                    break;
+                }
                 Err(error) => panic!("{error}"),
             }
         }

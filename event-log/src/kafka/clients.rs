@@ -1,0 +1,85 @@
+//! The settings of each kind of client. What the log's promises rest on cannot be configured away.
+
+use rdkafka::ClientConfig;
+
+use super::KafkaConfig;
+use crate::Error;
+
+/// Room for headers and key beside the largest value, within the broker's default limit for a batch.
+const RECORD_ROOM_BYTES: usize = 40_000;
+
+/// What clients of every kind share: addresses, then what was configured.
+pub(super) fn base(config: &KafkaConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &config.bootstrap).set("client.id", "muster");
+    for (name, value) in &config.properties {
+        client.set(name, value);
+    }
+    client
+}
+
+/// A producer that writes each record once.
+pub(super) fn producer(config: &KafkaConfig) -> ClientConfig {
+    let mut client = base(config);
+    client
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("partitioner", "murmur2_random")
+        .set("message.max.bytes", (config.max_value_bytes + RECORD_ROOM_BYTES).to_string());
+    client
+}
+
+/// The producer of one partition's transactions.
+pub(super) fn transactional(config: &KafkaConfig, partition: u32) -> ClientConfig {
+    let mut client = producer(config);
+    client
+        .set("transactional.id", format!("{}-{partition}", config.topic_prefix))
+        .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
+        // Each append is one batch already.
+        .set("linger.ms", "0");
+    client
+}
+
+/// A consumer that is told what to read, sees only what is committed, and never starts elsewhere than told.
+pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
+    let mut client = base(config);
+    client
+        .set("group.id", format!("{}-reader", config.topic_prefix))
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("queued.max.messages.kbytes", "16384");
+    client
+}
+
+/// Runs `work`, which waits for librdkafka, off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Error::unavailable("a Kafka client", error)))
+}
+
+/// Drops what it holds on a thread of its own, because closing a client waits for its threads.
+pub(super) struct DropElsewhere<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> DropElsewhere<T> {
+    pub(super) fn new(client: T) -> Self {
+        Self(Some(client))
+    }
+}
+
+impl<T: Send + 'static> std::ops::Deref for DropElsewhere<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is only empty while it is dropped")
+    }
+}
+
+impl<T: Send + 'static> Drop for DropElsewhere<T> {
+    fn drop(&mut self) {
+        let client = self.0.take();
+        std::thread::spawn(move || drop(client));
+    }
+}

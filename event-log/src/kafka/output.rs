@@ -1,0 +1,132 @@
+//! Agent output and dead letters: an idempotent producer without transactions.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::future_producer::Delivery;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+
+use super::registry::Registry;
+use super::topics::Topics;
+use super::{KafkaConfig, clients, errors, number, records};
+use crate::decode::{RawRecord, SchemaCache};
+use crate::{AgentOutput, DeadLetter, Error, LogOffset, OutputRecord, framing, partition_of};
+
+pub(super) struct OutputProducer {
+    producer: FutureProducer,
+    topic: String,
+    dead_letter_topic: String,
+    schema_id: u32,
+    partitions: u32,
+}
+
+impl OutputProducer {
+    pub(super) fn new(config: &KafkaConfig, topics: &Topics, schema_id: u32) -> Result<Self, Error> {
+        let mut client = clients::producer(config);
+        client.set("linger.ms", "5");
+        Ok(Self {
+            producer: client.create().map_err(|error| errors::configuration(&error))?,
+            topic: topics.output.clone(),
+            dead_letter_topic: topics.dead_letter.clone(),
+            schema_id,
+            partitions: config.partitions,
+        })
+    }
+
+    /// All are on their way before the first is waited for; the producer keeps their order.
+    pub(super) async fn append(&self, lines: &[AgentOutput]) -> Result<(), Error> {
+        let mut deliveries = Vec::with_capacity(lines.len());
+        for line in lines {
+            let key = line.run_id.to_string();
+            let value = framing::frame(self.schema_id, &muster_schemas::output::encode(line)?);
+            let partition = partition_of(&key, self.partitions);
+            let record = FutureRecord::to(&self.topic).partition(number(partition)).key(&key).payload(&value);
+            deliveries.push((partition, self.enqueue(record, partition).await?));
+        }
+        for (partition, delivery) in deliveries {
+            self.acknowledged(&self.topic, partition, delivery).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {
+        let key = letter.project_id.map(|project| project.to_string()).unwrap_or_default();
+        let partition = partition_of(&key, self.partitions);
+        let own = [
+            ("dead_letter_partition", letter.partition.to_string()),
+            ("dead_letter_offset", letter.offset.to_string()),
+            ("dead_letter_consumer", letter.consumer),
+            ("dead_letter_error", letter.error),
+            ("dead_letter_attempts", letter.attempts.to_string()),
+            ("dead_letter_failed_at", letter.failed_at.to_string()),
+            ("dead_letter_event_type", letter.event_type.unwrap_or_default()),
+        ];
+        let original = letter.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = own.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, value.as_str()));
+        let headers = records::headers(own.chain(original));
+        let topic = &self.dead_letter_topic;
+        let mut record =
+            FutureRecord::to(topic).partition(number(partition)).payload(&letter.value[..]).headers(headers);
+        if !key.is_empty() {
+            record = record.key(&key);
+        }
+        let delivery = self.enqueue(record, partition).await?;
+        self.acknowledged(topic, partition, delivery).await
+    }
+
+    /// Puts a record into the producer's queue; waits while that is full.
+    async fn enqueue(
+        &self,
+        mut record: FutureRecord<'_, String, impl rdkafka::message::ToBytes + ?Sized + Sync>,
+        partition: u32,
+    ) -> Result<rdkafka::producer::DeliveryFuture, Error> {
+        loop {
+            match self.producer.send_result(record) {
+                Ok(delivery) => return Ok(delivery),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
+                    record = returned;
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), record)) => {
+                    let size_bytes = record.payload.map_or(0, |value| value.to_bytes().len());
+                    return Err(Error::TooLarge { size_bytes, limit_bytes: crate::DEFAULT_MAX_VALUE_BYTES });
+                }
+                Err((error, record)) => return Err(errors::unavailable(record.topic, partition, &error)),
+            }
+        }
+    }
+
+    async fn acknowledged(
+        &self,
+        topic: &str,
+        partition: u32,
+        delivery: impl Future<Output = Result<Result<Delivery, (KafkaError, rdkafka::message::OwnedMessage)>, impl Sized>>,
+    ) -> Result<(), Error> {
+        match delivery.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err((error, _))) => Err(errors::unavailable(topic, partition, &error)),
+            Err(_) => Err(errors::unavailable(topic, partition, &KafkaError::Canceled)),
+        }
+    }
+}
+
+/// The line in `raw`; none when it is not one, which is logged: output is for people, and no state hangs on it.
+pub(super) async fn decode(
+    schemas: &SchemaCache<Registry>,
+    partition: u32,
+    offset: LogOffset,
+    raw: RawRecord,
+) -> Result<Option<OutputRecord>, Error> {
+    let decoded = match framing::unframe(&raw.value) {
+        None => Err("the value does not begin with a schema id".to_owned()),
+        Some((id, datum)) => match &*schemas.get(id).await? {
+            Err(reason) => Err(reason.clone()),
+            Ok(writer) => muster_schemas::output::decode(Some(writer), datum).map_err(|error| error.to_string()),
+        },
+    };
+    match decoded {
+        Ok(line) => Ok(Some(OutputRecord { partition, offset, line })),
+        Err(reason) => {
+            tracing::warn!(partition, %offset, reason, "a record of agent output is no line and is left out");
+            Ok(None)
+        }
+    }
+}

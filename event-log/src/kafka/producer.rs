@@ -1,0 +1,191 @@
+//! One partition's transactional producer and the thread it lives on: its calls block, and it must die on its thread.
+//!
+//! It must never call an outcome known after a commit was begun and not acknowledged.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use tokio::sync::oneshot;
+
+use super::watermarks::Watermarks;
+use super::{KafkaConfig, clients, errors, number};
+use crate::{Error, LogOffset};
+
+/// A record, ready to be sent.
+pub(super) struct Encoded {
+    pub key: String,
+    pub value: Vec<u8>,
+    pub headers: OwnedHeaders,
+}
+
+/// What the thread is asked: append these, all or none, and say at which offsets.
+pub(super) struct Request {
+    pub records: Vec<Encoded>,
+    pub reply: oneshot::Sender<Result<Vec<LogOffset>, Error>>,
+}
+
+/// Index of a record in its append, and where it went.
+type Report = (usize, Result<LogOffset, KafkaError>);
+
+struct Context(mpsc::Sender<Report>);
+
+impl ClientContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
+        let report = match result {
+            Ok(message) => Ok(LogOffset(message.offset())),
+            Err((error, _)) => Err(error.clone()),
+        };
+        // Nobody listens any more when the thread has given the append up.
+        drop(self.0.send((index, report)));
+    }
+}
+
+/// Starts the thread. On return its producer has fenced every other of the partition, and what they left is decided.
+pub(super) async fn start(
+    config: KafkaConfig,
+    topic: String,
+    partition: u32,
+    watermarks: Arc<Watermarks>,
+) -> Result<(mpsc::Sender<Request>, LogOffset), Error> {
+    let (requests, inbox) = mpsc::channel();
+    let (opened, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("muster-log-{partition}"));
+    let run = move || match Transactions::open(&config, topic, partition, &watermarks) {
+        Ok((transactions, end)) => {
+            if opened.send(Ok(end)).is_ok() {
+                transactions.serve(&inbox);
+            }
+        }
+        Err(error) => drop(opened.send(Err(error))),
+    };
+    thread.spawn(run).map_err(|error| Error::unavailable("a thread for a producer", error))?;
+    let end = result.await.map_err(|error| Error::unavailable("a thread for a producer", error))??;
+    Ok((requests, end))
+}
+
+struct Transactions {
+    producer: ThreadedProducer<Context>,
+    reports: mpsc::Receiver<Report>,
+    topic: String,
+    partition: u32,
+    transaction_timeout: Duration,
+}
+
+/// What an append left behind.
+enum Outcome {
+    /// The producer is good for the next.
+    Usable,
+    /// The producer must not be used again.
+    Spent,
+}
+
+impl Transactions {
+    fn open(
+        config: &KafkaConfig,
+        topic: String,
+        partition: u32,
+        watermarks: &Watermarks,
+    ) -> Result<(Self, LogOffset), Error> {
+        let (reporter, reports) = mpsc::channel();
+        let producer: ThreadedProducer<Context> = clients::transactional(config, partition)
+            .create_with_context(Context(reporter))
+            .map_err(|error| errors::configuration(&error))?;
+        producer
+            .init_transactions(config.request_timeout())
+            .map_err(|error| errors::unavailable(&topic, partition, &error))?;
+        let end = watermarks.await_decided(&topic, partition)?;
+        let transaction_timeout = Duration::from_millis(config.transaction_timeout_ms);
+        Ok((Self { producer, reports, topic, partition, transaction_timeout }, end))
+    }
+
+    fn serve(self, inbox: &mpsc::Receiver<Request>) {
+        while let Ok(Request { records, reply }) = inbox.recv() {
+            let (result, outcome) = self.append(&records);
+            // Whoever asked may have gone; the next writer reads what became of it.
+            drop(reply.send(result));
+            if matches!(outcome, Outcome::Spent) {
+                return;
+            }
+        }
+    }
+
+    fn append(&self, records: &[Encoded]) -> (Result<Vec<LogOffset>, Error>, Outcome) {
+        let deadline = Instant::now() + self.transaction_timeout;
+        let delivered = self.producer.begin_transaction().and_then(|()| self.deliver(records, deadline));
+        match delivered {
+            Ok(offsets) => match self.producer.commit_transaction(self.transaction_timeout * 2) {
+                Ok(()) => (Ok(offsets), Outcome::Usable),
+                Err(error) => (Err(self.indeterminate(&error, offsets.first())), Outcome::Spent),
+            },
+            Err(error) => self.give_up(&error),
+        }
+    }
+
+    /// Nothing was committed, because no commit was begun. Aborts, so that the next append can begin.
+    fn give_up(&self, error: &KafkaError) -> (Result<Vec<LogOffset>, Error>, Outcome) {
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+        let aborted = if fatal.is_none() { self.producer.abort_transaction(self.transaction_timeout) } else { Ok(()) };
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+        let fenced = fatal.is_some_and(errors::says_fenced)
+            || errors::is_fenced(error)
+            || aborted.as_ref().is_err_and(errors::is_fenced);
+        if fenced {
+            return (Err(Error::Fenced { partition: self.partition }), Outcome::Spent);
+        }
+        let outcome = if fatal.is_none() && aborted.is_ok() { Outcome::Usable } else { Outcome::Spent };
+        (Err(errors::unavailable(&self.topic, self.partition, error)), outcome)
+    }
+
+    fn indeterminate(&self, error: &KafkaError, first: Option<&LogOffset>) -> Error {
+        let at = first.map(|offset| format!(", from offset {offset}")).unwrap_or_default();
+        let reason = format!("topic {}, partition {}{at}: commit: {error}", self.topic, self.partition);
+        Error::Indeterminate { partition: self.partition, reason }
+    }
+
+    /// Sends all and waits for each to be acknowledged. Only then is a commit worth asking for, and only then does the
+    /// client's own commit not wait for its next poll.
+    fn deliver(&self, records: &[Encoded], deadline: Instant) -> Result<Vec<LogOffset>, KafkaError> {
+        // Reports of an append that was given up half-way.
+        while self.reports.try_recv().is_ok() {}
+        for (index, record) in records.iter().enumerate() {
+            self.send(index, record, deadline)?;
+        }
+        let timed_out = || KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+        let mut offsets = vec![LogOffset::START; records.len()];
+        for _ in records {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (index, report) = self.reports.recv_timeout(left).map_err(|_| timed_out())?;
+            offsets[index] = report?;
+        }
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        Ok(offsets)
+    }
+
+    fn send(&self, index: usize, record: &Encoded, deadline: Instant) -> Result<(), KafkaError> {
+        loop {
+            let message = BaseRecord::with_opaque_to(&self.topic, index)
+                .partition(number(self.partition))
+                .key(&record.key)
+                .payload(&record.value)
+                .headers(record.headers.clone());
+            match self.producer.send(message) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The topics: their names, and making them when they are missing. Existing topics are never altered.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::{KafkaConfig, clients, errors};
+use crate::Error;
+
+/// Names of the log's topics.
+#[derive(Debug, Clone)]
+pub(super) struct Topics {
+    pub events: String,
+    pub output: String,
+    pub snapshots: String,
+    pub dead_letter: String,
+}
+
+impl Topics {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            events: format!("{prefix}.events"),
+            output: format!("{prefix}.agent-output"),
+            snapshots: format!("{prefix}.snapshots"),
+            dead_letter: format!("{prefix}.dead-letter"),
+        }
+    }
+
+    fn all(&self) -> [&str; 4] {
+        [&self.events, &self.output, &self.snapshots, &self.dead_letter]
+    }
+}
+
+/// Makes the topics that are missing, and refuses those that have another number of partitions than configured.
+pub(super) async fn ensure(config: &KafkaConfig, topics: &Topics) -> Result<(), Error> {
+    let count = i32::try_from(config.partitions).ok().filter(|count| *count > 0);
+    let count =
+        count.ok_or_else(|| Error::Config { reason: format!("a log cannot have {} partitions", config.partitions) })?;
+    let admin: AdminClient<DefaultClientContext> =
+        clients::base(config).create().map_err(|error| errors::configuration(&error))?;
+    let retention = config.output_retention_ms.to_string();
+    let replicas = i32::from(config.replication_factor);
+    let new = |name| NewTopic::new(name, count, TopicReplication::Fixed(replicas));
+    let wanted = [
+        new(&topics.events).set("cleanup.policy", "delete").set("retention.ms", "-1").set("retention.bytes", "-1"),
+        new(&topics.output).set("cleanup.policy", "delete").set("retention.ms", &retention),
+        new(&topics.snapshots).set("cleanup.policy", "compact"),
+        new(&topics.dead_letter).set("cleanup.policy", "delete").set("retention.ms", "-1"),
+    ];
+    let options = AdminOptions::new()
+        .request_timeout(Some(config.request_timeout()))
+        .operation_timeout(Some(config.request_timeout()));
+    let created = admin.create_topics(&wanted, &options).await;
+    for result in created.map_err(|error| Error::unavailable("creating topics", error))? {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => return Err(Error::unavailable(&format!("creating topic {topic}"), code)),
+        }
+    }
+    let (topics, timeout) = (topics.clone(), config.request_timeout());
+    clients::blocking(move || await_topics(&admin, &topics, count, timeout)).await
+}
+
+/// Waits until every topic is known with a leader for each partition: a topic just made is not at once.
+fn await_topics(
+    admin: &AdminClient<DefaultClientContext>,
+    topics: &Topics,
+    count: i32,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + timeout;
+    for topic in topics.all() {
+        loop {
+            let metadata = admin.inner().fetch_metadata(Some(topic), timeout);
+            let metadata =
+                metadata.map_err(|error| Error::unavailable(&format!("metadata of topic {topic}"), error))?;
+            let partitions =
+                metadata.topics().first().map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
+            if partitions.len() == usize::try_from(count).unwrap_or_default()
+                && partitions.iter().all(|partition| partition.leader() >= 0)
+            {
+                break;
+            }
+            if Instant::now() < deadline && (partitions.is_empty() || partitions.iter().any(|p| p.leader() < 0)) {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            return Err(Error::Config {
+                reason: format!("{count} partitions are configured, and topic {topic} has {}", partitions.len()),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Where partitions begin and end, with and without what is not committed yet.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::{KafkaConfig, clients, errors, number};
+use crate::{Error, LogOffset};
+
+/// Two consumers that consume nothing, one of each isolation level: the level decides what the broker calls the end.
+pub(super) struct Watermarks {
+    committed: BaseConsumer,
+    uncommitted: BaseConsumer,
+    timeout: Duration,
+}
+
+impl Watermarks {
+    pub(super) fn new(config: &KafkaConfig) -> Result<Self, Error> {
+        let make = |level| -> Result<BaseConsumer, Error> {
+            let mut client = clients::base(config);
+            client.set("isolation.level", level).create().map_err(|error| errors::configuration(&error))
+        };
+        Ok(Self {
+            committed: make("read_committed")?,
+            uncommitted: make("read_uncommitted")?,
+            timeout: config.request_timeout(),
+        })
+    }
+
+    /// The first offset there is, and the last stable offset: before it, every transaction is decided.
+    pub(super) fn committed(&self, topic: &str, partition: u32) -> Result<(LogOffset, LogOffset), Error> {
+        let found = self.committed.fetch_watermarks(topic, number(partition), self.timeout);
+        let (low, end) = found.map_err(|error| errors::unavailable(topic, partition, &error))?;
+        Ok((LogOffset(low), LogOffset(end)))
+    }
+
+    /// The last stable offset.
+    fn committed_end(&self, topic: &str, partition: u32) -> Result<LogOffset, Error> {
+        self.committed(topic, partition).map(|(_, end)| end)
+    }
+
+    /// Waits until every transaction that is in the partition now is decided. The last stable offset then: everything
+    /// that was acknowledged before the call lies before it.
+    pub(super) fn await_decided(&self, topic: &str, partition: u32) -> Result<LogOffset, Error> {
+        let now = self.uncommitted.fetch_watermarks(topic, number(partition), self.timeout);
+        let (_, high) = now.map_err(|error| errors::unavailable(topic, partition, &error))?;
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let end = self.committed_end(topic, partition)?;
+            if end.0 >= high {
+                return Ok(end);
+            }
+            if Instant::now() >= deadline {
+                let reason = format!(
+                    "topic {topic}, partition {partition}: a transaction is open between offsets {end} and {high}"
+                );
+                return Err(Error::Unavailable { reason });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
