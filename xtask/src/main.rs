@@ -2,7 +2,7 @@
 //!
 //! Must never depend on a crate of the product: it has to work while one of them does not compile.
 
-mod compose;
+mod containers;
 mod contracts;
 mod tidy;
 mod tree;
@@ -29,8 +29,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Check infra/compose.yml against the images, the configuration and Docker Compose
-    Compose,
+    /// Check the files for Docker Compose and Helm against the images and the configuration
+    Containers,
 }
 
 fn main() -> ExitCode {
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Tidy => tidy::run(&root),
         Task::Contracts { check } => contracts::run(&root, check),
-        Task::Compose => compose::run(&root),
+        Task::Containers => containers::run(&root),
     };
     match outcome {
         Ok(report) => {
