@@ -15,7 +15,7 @@ help: ## List the targets
 dev: ## Run everything: make dev [KAFKA=1] [PORT=4400]
 	@scripts/prepare $(if $(filter-out 0,$(KAFKA)),kafka,dev)
 	cargo build --package muster-cli
-	exec target/debug/muster dev $(if $(filter-out 0,$(KAFKA)),--kafka) $(if $(PORT),--port $(PORT))
+	exec "$${CARGO_TARGET_DIR:-target}/debug/muster" dev $(if $(filter-out 0,$(KAFKA)),--kafka) $(if $(PORT),--port $(PORT))
 
 test: ## Run every test, with real servers around them
 	@scripts/prepare test
