@@ -1,0 +1,56 @@
+//! What runners ask: claims, reports, heartbeats, output.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use muster_domain::command::ReportRun;
+use muster_domain::id::RunId;
+use muster_schemas::api::{
+    ClaimRequest, CommandRequest, HeartbeatRequest, HeartbeatResponse, OutputRequest, OutputResponse, ReportsRequest,
+};
+use muster_service_kit::{Problem, ProblemJson, ProblemPath};
+
+use super::request::Asked;
+use crate::service::{CommandService, Submitted};
+
+/// A work order, or 204.
+pub(super) async fn claim(
+    State(service): State<CommandService>,
+    Asked { who, key }: Asked,
+    ProblemJson(request): ProblemJson<ClaimRequest>,
+) -> Result<Response, Problem> {
+    Ok(match service.claim(&who, key, &request).await? {
+        Some(order) => Json(order).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+pub(super) async fn report(
+    State(service): State<CommandService>,
+    Asked { who, key }: Asked,
+    ProblemPath(run_id): ProblemPath<RunId>,
+    ProblemJson(request): ProblemJson<ReportsRequest>,
+) -> Result<Submitted, Problem> {
+    let ReportsRequest { task_id, fencing_token, reports } = request;
+    let command = ReportRun { task_id, run_id, fencing_token, reports };
+    service.execute(&who, key, CommandRequest::of(command)).await
+}
+
+pub(super) async fn heartbeat(
+    State(service): State<CommandService>,
+    Asked { who, key }: Asked,
+    ProblemPath(run_id): ProblemPath<RunId>,
+    ProblemJson(request): ProblemJson<HeartbeatRequest>,
+) -> Result<Json<HeartbeatResponse>, Problem> {
+    service.heartbeat(&who, key, run_id, request).await.map(Json)
+}
+
+pub(super) async fn output(
+    State(service): State<CommandService>,
+    Asked { who, .. }: Asked,
+    ProblemPath(run_id): ProblemPath<RunId>,
+    ProblemJson(request): ProblemJson<OutputRequest>,
+) -> Result<Json<OutputResponse>, Problem> {
+    service.append_output(&who, run_id, request).await.map(Json)
+}

@@ -1,0 +1,60 @@
+//! The command service as a process of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use muster_command_service::{
+    CommandService, GitProbe, Options, Ownership, RepositoryProbe, Settings, TrustEverything, connect_log, http,
+};
+use muster_service_kit::config::Loader;
+use muster_service_kit::{Authenticator, Readiness, Shutdown, health, limits, serve, telemetry};
+use serde_json::json;
+
+/// Takes commands over HTTP and appends the events that follow to the log.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// TCP port to listen on; 0 takes a free one.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Address to listen on.
+    #[arg(long)]
+    host: Option<String>,
+    /// Takes projects whose repository is not on this machine, unseen.
+    #[arg(long)]
+    trust_repositories: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let config = Loader::standard()
+        .service_defaults(json!({ "http": { "port": 4401 } }))
+        .flags(json!({ "http": { "port": arguments.port, "host": arguments.host } }))
+        .load()?;
+    telemetry::init(&config.telemetry)?;
+    let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+    let authenticator = Authenticator::from_config(&config.auth)?;
+    if authenticator.is_empty() {
+        tracing::warn!("no token is configured: every command will be refused (`auth.tokens`)");
+    }
+    let log = connect_log(&config).await?;
+    let probe: Arc<dyn RepositoryProbe> =
+        if arguments.trust_repositories { Arc::new(TrustEverything) } else { Arc::new(GitProbe) };
+    let options = Options { settings: Settings::from_config(&config), ownership: Ownership::All, probe };
+    let service = CommandService::start(log, options, &shutdown);
+
+    let readiness = Readiness::new();
+    service.register_readiness(&readiness);
+    let router = http::router(service, authenticator).merge(health::router(readiness));
+    let listener = serve::listen(&config.http).await?;
+    tracing::info!(url = listener.url()?, "listening");
+    let grace = Duration::from_millis(config.http.shutdown_grace_ms);
+    serve::serve(limits::standard_layers(router, &config), listener, &shutdown, grace).await?;
+    if !shutdown.drain(grace).await {
+        tracing::warn!("writers did not stop in time");
+    }
+    Ok(())
+}

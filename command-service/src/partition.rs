@@ -1,0 +1,20 @@
+//! One partition: its writer task, the state it has committed, and the handle others speak to it through.
+//!
+//! Nothing outside may see an event before it is durable: [`Ledger`] holds what is committed, and only the writer task
+//! knows what is decided beyond it.
+
+mod handle;
+mod ledger;
+mod memory;
+
+mod batch;
+mod speculation;
+
+mod recall;
+mod recovery;
+mod writer;
+
+pub(crate) use handle::{Accepted, Handle, Refusal};
+pub(crate) use ledger::{Ledger, Offer};
+pub(crate) use memory::CommandKey;
+pub(crate) use writer::spawn;

@@ -1,0 +1,101 @@
+//! Commands that go out in one append, and who waits for them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use muster_domain::event::Event;
+use muster_domain::id::ProjectId;
+
+use super::handle::{Accepted, Refusal, Reply};
+use super::memory::CommandKey;
+
+/// A command whose events are in the batch.
+pub(super) struct Decided {
+    pub key: CommandKey,
+    pub digest: String,
+    pub accepted: Accepted,
+    /// Everyone who sent it: more than one when it was sent again before it was answered.
+    pub replies: Vec<Reply>,
+}
+
+/// One append in the making, or under way.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub events: Vec<Arc<Event>>,
+    commands: Vec<Decided>,
+    by_key: HashMap<CommandKey, usize>,
+    projects: HashSet<ProjectId>,
+    /// Answers without events that were decided on state this batch makes: true only once it is durable.
+    held: Vec<(Reply, Result<Accepted, Refusal>)>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub(super) fn touches(&self, project_id: ProjectId) -> bool {
+        self.projects.contains(&project_id)
+    }
+
+    pub(super) fn projects(&self) -> impl Iterator<Item = ProjectId> {
+        self.projects.iter().copied()
+    }
+
+    pub(super) fn command_count(&self) -> usize {
+        self.commands.len()
+    }
+
+    pub(super) fn add(&mut self, decided: Decided, events: impl IntoIterator<Item = Arc<Event>>) {
+        self.projects.insert(decided.accepted.outcome.project_id);
+        self.by_key.insert(decided.key.clone(), self.commands.len());
+        self.commands.push(decided);
+        self.events.extend(events);
+    }
+
+    pub(super) fn find(&mut self, key: &CommandKey) -> Option<&mut Decided> {
+        self.by_key.get(key).and_then(|index| self.commands.get_mut(*index))
+    }
+
+    pub(super) fn hold(&mut self, reply: Reply, answer: Result<Accepted, Refusal>) {
+        self.held.push((reply, answer));
+    }
+
+    /// Answers everyone: whose command it held by `command`, whose answer waited for it by `held`.
+    pub(super) fn answer(
+        self,
+        command: impl Fn(&Decided) -> Result<Accepted, Refusal>,
+        held: impl Fn(Result<Accepted, Refusal>) -> Result<Accepted, Refusal>,
+    ) {
+        for decided in self.commands {
+            let answer = command(&decided);
+            decided.answer(&answer);
+        }
+        for (reply, answer) in self.held {
+            // Whoever went away asks again with the same id, if at all.
+            let _ = reply.send(held(answer));
+        }
+    }
+
+    /// What its commands come to, for the ledger.
+    pub(super) fn outcomes(
+        &self,
+    ) -> impl Iterator<Item = (CommandKey, String, muster_domain::decide::Outcome)> + use<'_> {
+        self.commands.iter().map(|decided| {
+            (decided.key.clone(), decided.digest.clone(), decided.accepted.outcome.clone())
+        })
+    }
+}
+
+impl Decided {
+    /// Answers everyone who sent it. All but the first learn that it had been sent before.
+    fn answer(self, answer: &Result<Accepted, Refusal>) {
+        for (index, reply) in self.replies.into_iter().enumerate() {
+            let mut answer = answer.clone();
+            if let Ok(accepted) = &mut answer {
+                accepted.repeated |= index > 0;
+            }
+            let _ = reply.send(answer);
+        }
+    }
+}

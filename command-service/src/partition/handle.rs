@@ -1,0 +1,91 @@
+//! How the rest of the service speaks to a partition. It must never show what is not committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_domain::command::WorkOrder;
+use muster_domain::decide::{Actor, Outcome, Request};
+use muster_domain::model::Source;
+use muster_domain::rejection::Rejection;
+use parking_lot::{RwLock, RwLockReadGuard};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::ledger::Ledger;
+
+/// A command on its way to the writer.
+pub(crate) struct Submission {
+    pub request: Request,
+    pub actor: Actor,
+    pub source: Source,
+    pub reply: Reply,
+}
+
+pub(crate) type Reply = oneshot::Sender<Result<Accepted, Refusal>>;
+
+/// A command that is in the log, or that needed no event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Accepted {
+    pub outcome: Outcome,
+    /// For a claim: what to do, while its lease lives.
+    pub order: Option<Box<WorkOrder>>,
+    /// Whether an earlier command with this id had done it.
+    pub repeated: bool,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The domain says no.
+    Rejected(Rejection),
+    /// The id belongs to another command.
+    KeyReused,
+    /// The partition has as much to do as it may.
+    Overloaded,
+    /// The log does not answer, the partition is changing hands, or the service stops. With `in_doubt` the command may
+    /// be in the log: asking again with its id tells.
+    Unavailable { reason: &'static str, in_doubt: bool },
+    /// The project's history cannot be read in whole.
+    Unreadable(String),
+    /// An event would be larger than the log takes.
+    TooLarge { size_bytes: usize, limit_bytes: usize },
+    /// The log refuses the events for good.
+    Failed(String),
+}
+
+/// A partition. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    pub(super) mailbox: mpsc::Sender<Submission>,
+    pub(super) ledger: Arc<RwLock<Ledger>>,
+    pub(super) recovered: watch::Receiver<bool>,
+}
+
+impl Handle {
+    /// Puts a command into the mailbox and waits for what became of it.
+    pub(crate) async fn submit(&self, request: Request, actor: Actor, source: Source) -> Result<Accepted, Refusal> {
+        const STOPPING: Refusal = Refusal::Unavailable { reason: "the service is stopping", in_doubt: false };
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.try_send(Submission { request, actor, source, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => STOPPING,
+        })?;
+        answer.await.unwrap_or(Err(STOPPING))
+    }
+
+    /// What is committed. Hold it briefly, never across an await.
+    pub(crate) fn committed(&self) -> RwLockReadGuard<'_, Ledger> {
+        self.ledger.read()
+    }
+
+    /// Whether the history was read and commands are taken.
+    pub(crate) fn is_recovered(&self) -> bool {
+        *self.recovered.borrow()
+    }
+
+    /// Waits until the history was read; false when that took longer than `patience`.
+    pub(crate) async fn wait_recovered(&self, patience: Duration) -> bool {
+        let mut recovered = self.recovered.clone();
+        let waiting = recovered.wait_for(|recovered| *recovered);
+        matches!(tokio::time::timeout(patience, waiting).await, Ok(Ok(_)))
+    }
+}

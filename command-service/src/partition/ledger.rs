@@ -1,0 +1,160 @@
+//! What a partition has committed: the state of its projects, the commands behind it. Read by every request, written
+//! only by the partition's writer task. It must never hold anything that is not durable.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use muster_domain::command::{WorkOrder, next_work, work_order};
+use muster_domain::decide::Outcome;
+use muster_domain::event::Event;
+use muster_domain::id::{ProjectId, RunId, TaskId};
+use muster_domain::model::{MemberRole, Priority, Role};
+use muster_domain::state::ProjectState;
+use muster_domain::time::Timestamp;
+use muster_event_log::{LogOffset, LogRecord};
+
+use super::memory::{CommandKey, Memory, Remembered};
+
+/// Work that a project has to give, for choosing among projects. Greater is more urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Offer {
+    pub priority: Priority,
+    pub oldest_first: std::cmp::Reverse<(Timestamp, TaskId)>,
+    pub project_id: ProjectId,
+}
+
+/// The committed state of a partition.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    projects: HashMap<ProjectId, ProjectState>,
+    tasks: HashMap<TaskId, ProjectId>,
+    memory: Memory,
+    /// Projects whose history cannot be read in whole, and why. Nothing is decided on them.
+    unreadable: HashMap<ProjectId, String>,
+    /// Where to read on.
+    next: LogOffset,
+    /// Events of the newest command read, which the next record may continue.
+    open: Vec<Arc<Event>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(idempotency_window: usize) -> Self {
+        Self {
+            projects: HashMap::new(),
+            tasks: HashMap::new(),
+            memory: Memory::new(idempotency_window),
+            unreadable: HashMap::new(),
+            next: LogOffset::START,
+            open: Vec::new(),
+        }
+    }
+
+    pub(crate) fn next(&self) -> LogOffset {
+        self.next
+    }
+
+    pub(crate) fn project(&self, id: ProjectId) -> Option<&ProjectState> {
+        self.projects.get(&id)
+    }
+
+    pub(crate) fn projects(&self) -> &HashMap<ProjectId, ProjectState> {
+        &self.projects
+    }
+
+    pub(crate) fn project_of(&self, task_id: TaskId) -> Option<ProjectId> {
+        self.tasks.get(&task_id).copied()
+    }
+
+    pub(crate) fn unreadable(&self, id: ProjectId) -> Option<&str> {
+        self.unreadable.get(&id).map(String::as_str)
+    }
+
+    pub(crate) fn remembered(&self, key: &CommandKey) -> Option<&Remembered> {
+        self.memory.get(key)
+    }
+
+    /// The role of `user` in a project; none for an unknown project.
+    pub(crate) fn role_of(&self, project_id: ProjectId, user: &str) -> Option<MemberRole> {
+        self.projects.get(&project_id)?.project.as_ref()?.members.get(user).copied()
+    }
+
+    /// The work order of a run that is under way.
+    pub(crate) fn order(&self, project_id: ProjectId, task_id: TaskId, run_id: RunId) -> Option<WorkOrder> {
+        work_order(self.projects.get(&project_id)?, task_id, run_id)
+    }
+
+    /// The most urgent work of a project for these roles.
+    pub(crate) fn offer(&self, project_id: ProjectId, roles: &[Role]) -> Option<Offer> {
+        let state = self.projects.get(&project_id)?;
+        let task = state.tasks.get(&next_work(state, roles)?.task_id)?;
+        let oldest_first = std::cmp::Reverse((task.created_at, task.id));
+        Some(Offer { priority: task.priority, oldest_first, project_id })
+    }
+
+    /// Takes in what was appended by this process, with the outcomes it had computed.
+    pub(crate) fn commit(
+        &mut self,
+        events: &[Arc<Event>],
+        next: LogOffset,
+        outcomes: impl IntoIterator<Item = (CommandKey, String, Outcome)>,
+    ) {
+        for event in events {
+            self.apply(event);
+        }
+        for (key, digest, outcome) in outcomes {
+            self.memory.add(key, digest, outcome);
+        }
+        self.next = next;
+    }
+
+    /// Takes in what was read from the log. Adds the projects it touched to `touched`.
+    pub(crate) fn read(&mut self, record: LogRecord, touched: &mut HashSet<ProjectId>) {
+        self.next = record.offset.next();
+        match record.payload {
+            Ok(event) => {
+                touched.insert(event.project_id);
+                self.apply(&event);
+                if self.open.first().is_some_and(|first| !same_command(first, &event)) {
+                    self.close();
+                }
+                self.open.push(event);
+            }
+            Err(poison) => {
+                let partition = record.partition;
+                let offset = record.offset;
+                tracing::error!(partition, %offset, error = poison.error, "a record of the log cannot be read");
+                if let Some(project_id) = poison.project_id {
+                    touched.insert(project_id);
+                    let reason = format!("partition {partition}, offset {offset}: {}", poison.error);
+                    self.unreadable.entry(project_id).or_insert(reason);
+                }
+            }
+        }
+    }
+
+    /// Remembers the newest command that was read. To be called when everything was read.
+    pub(crate) fn close(&mut self) {
+        let events = std::mem::take(&mut self.open);
+        let Some(outcome) = Outcome::of(events.iter().map(AsRef::as_ref)) else { return };
+        let Some(first) = events.first() else { return };
+        let key = CommandKey { actor: first.actor.as_str().into(), command_id: first.command_id };
+        self.memory.add(key, first.command_digest.clone().unwrap_or_default(), outcome);
+    }
+
+    fn apply(&mut self, event: &Event) {
+        let state = self.projects.entry(event.project_id).or_default();
+        if event.position != state.position + 1 {
+            let reason = format!("position {} follows {}", event.position, state.position);
+            tracing::error!(project_id = %event.project_id, reason, "the history of a project has a gap");
+            self.unreadable.entry(event.project_id).or_insert(reason);
+        }
+        if let Some(task_id) = event.task_id {
+            self.tasks.insert(task_id, event.project_id);
+        }
+        state.apply(event);
+    }
+}
+
+fn same_command(first: &Event, event: &Event) -> bool {
+    (first.project_id, first.command_id, &first.actor) == (event.project_id, event.command_id, &event.actor)
+}

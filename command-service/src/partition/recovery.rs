@@ -1,0 +1,119 @@
+//! Taking a partition over: at the start, and after an append whose end is not known or that found another writer.
+//!
+//! It must never answer a command before the log was read to the end: only the log knows what became of it.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use muster_domain::id::ProjectId;
+use muster_event_log::Error;
+
+use super::batch::Batch;
+use super::handle::Refusal;
+use super::recall::recall;
+use super::writer::Writer;
+
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Records read at once.
+const READ_RECORDS: usize = 2000;
+
+const AWAY: Refusal = Refusal::Unavailable { reason: "the log does not answer", in_doubt: false };
+const IN_DOUBT: Refusal =
+    Refusal::Unavailable { reason: "the log does not answer, and may have taken the command", in_doubt: true };
+const NOT_TAKEN: Refusal =
+    Refusal::Unavailable { reason: "the partition changed hands before the command was written", in_doubt: false };
+
+impl Writer {
+    /// Opens the log's writer and reads what this process does not know yet, for as long as it takes. Then answers the
+    /// commands of `lost` batches by what the log says. False when the service stops first.
+    pub(super) async fn take_over(&mut self, mut lost: Vec<Batch>, cause: Option<Error>) -> bool {
+        let partition = self.partition;
+        if let Some(error) = &cause {
+            tracing::warn!(partition, %error, "an append failed; taking the partition over again");
+            metrics::counter!("muster_command_takeovers_total").increment(1);
+        }
+        self.recovered.send_replace(false);
+        let started = Instant::now();
+        let mut touched: HashSet<ProjectId> = lost.iter().flat_map(Batch::projects).collect();
+        let mut wait = FIRST_WAIT;
+        while let Err(error) = self.try_take_over(&mut touched).await {
+            tracing::warn!(partition, %error, wait_ms = wait.as_millis(), "the partition cannot be taken over yet");
+            if started.elapsed() > self.settings.recovery_patience {
+                lost.drain(..).for_each(|batch| batch.answer(|_| Err(IN_DOUBT), |_| Err(IN_DOUBT)));
+                self.refuse_waiting();
+            }
+            let shutdown = self.shutdown.token();
+            tokio::select! {
+                () = shutdown.cancelled() => {
+                    lost.into_iter().for_each(|batch| batch.answer(|_| Err(IN_DOUBT), |_| Err(IN_DOUBT)));
+                    return false;
+                }
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+            }
+        }
+        self.speculation.reset(touched, &self.ledger.read());
+        self.answer_lost(lost, cause.as_ref());
+        let read_ms = started.elapsed().as_millis();
+        tracing::debug!(partition, read_ms, next = %self.ledger.read().next(), "the partition is taken over");
+        self.recovered.send_replace(true);
+        self.wake_waiting();
+        true
+    }
+
+    async fn try_take_over(&mut self, touched: &mut HashSet<ProjectId>) -> Result<(), Error> {
+        if !self.ownership.owns(self.partition) {
+            return Err(Error::Fenced { partition: self.partition });
+        }
+        let writer = self.log.open_writer(self.partition).await?;
+        loop {
+            let from = self.ledger.read().next();
+            let records = self.log.read(self.partition, from, READ_RECORDS).await?;
+            if records.is_empty() {
+                break;
+            }
+            let mut ledger = self.ledger.write();
+            for record in records {
+                ledger.read(record, touched);
+            }
+        }
+        self.ledger.write().close();
+        self.end = writer.end();
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// The log was read to its end: what is not in it now will never be.
+    fn answer_lost(&mut self, lost: Vec<Batch>, cause: Option<&Error>) {
+        let final_refusal = cause.and_then(final_refusal);
+        if final_refusal.is_some() {
+            let commands: usize = lost.iter().map(Batch::command_count).sum();
+            self.alone = if commands > 1 { commands } else { 0 };
+        }
+        let ledger = self.ledger.read();
+        for batch in lost {
+            let refusal = final_refusal.clone().filter(|_| batch.command_count() == 1).unwrap_or(NOT_TAKEN);
+            batch.answer(
+                |decided| recall(&ledger, &decided.key, &decided.digest).unwrap_or_else(|| Err(refusal.clone())),
+                |_| Err(NOT_TAKEN),
+            );
+        }
+    }
+
+    fn refuse_waiting(&mut self) {
+        while let Ok(submission) = self.mailbox.try_recv() {
+            let _ = submission.reply.send(Err(AWAY));
+        }
+    }
+}
+
+/// What a command that stood alone in its append is told, when sending it again cannot help.
+fn final_refusal(error: &Error) -> Option<Refusal> {
+    match error {
+        Error::TooLarge { size_bytes, limit_bytes } => {
+            Some(Refusal::TooLarge { size_bytes: *size_bytes, limit_bytes: *limit_bytes })
+        }
+        Error::Encode(_) | Error::Refused { .. } => Some(Refusal::Failed(error.to_string())),
+        _ => None,
+    }
+}

@@ -1,0 +1,282 @@
+//! The writer task of a partition: decides while an append is in flight, sends what was decided as the next one, answers
+//! when it is durable.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use muster_domain::command::{Command, ExpireLeases, work_order};
+use muster_domain::decide::{Actor, Outcome, Request};
+use muster_domain::event::Event;
+use muster_domain::id::{CommandId, ProjectId};
+use muster_domain::model::Source;
+use muster_event_log::{Appended, Error, EventLog, LogOffset, PartitionWriter};
+use muster_service_kit::Shutdown;
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+use super::batch::{Batch, Decided};
+use super::handle::{Accepted, Handle, Refusal, Reply, Submission};
+use super::ledger::Ledger;
+use super::memory::CommandKey;
+use super::recall::{check_writable, may_free_work, recall};
+use super::speculation::Speculation;
+use crate::ownership::Ownership;
+use crate::settings::Settings;
+
+/// Who the service itself acts as.
+pub(crate) const ORCHESTRATOR: &str = "orchestrator";
+
+/// An append under way; it gives the writer back.
+type Appending = BoxFuture<'static, (Box<dyn PartitionWriter>, Result<Appended, Error>)>;
+
+struct InFlight {
+    append: Appending,
+    batch: Batch,
+    started: Instant,
+}
+
+pub(super) struct Writer {
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) partition: u32,
+    pub(super) settings: Arc<Settings>,
+    pub(super) ownership: Ownership,
+    pub(super) ledger: Arc<RwLock<Ledger>>,
+    pub(super) speculation: Speculation,
+    pub(super) mailbox: mpsc::Receiver<Submission>,
+    pub(super) recovered: watch::Sender<bool>,
+    pub(super) shutdown: Shutdown,
+    /// The log's writer, while no append is under way.
+    pub(super) writer: Option<Box<dyn PartitionWriter>>,
+    pub(super) end: LogOffset,
+    /// Commands that still go out alone, after one of them made the log refuse a whole batch.
+    pub(super) alone: usize,
+    pending: Batch,
+    in_flight: Option<InFlight>,
+    wake: Arc<watch::Sender<u64>>,
+}
+
+/// Starts the writer task of a partition. `wake` is changed when work may have become ready.
+pub(crate) fn spawn(
+    log: &Arc<dyn EventLog>,
+    partition: u32,
+    settings: &Arc<Settings>,
+    ownership: Ownership,
+    wake: &Arc<watch::Sender<u64>>,
+    shutdown: &Shutdown,
+) -> Handle {
+    let (sender, mailbox) = mpsc::channel(settings.mailbox_capacity);
+    let (recovered, is_recovered) = watch::channel(false);
+    let ledger = Arc::new(RwLock::new(Ledger::new(settings.idempotency_window)));
+    let writer = Writer {
+        log: Arc::clone(log),
+        partition,
+        settings: Arc::clone(settings),
+        ownership,
+        ledger: Arc::clone(&ledger),
+        speculation: Speculation::default(),
+        mailbox,
+        recovered,
+        shutdown: shutdown.clone(),
+        writer: None,
+        end: LogOffset::START,
+        alone: 0,
+        pending: Batch::default(),
+        in_flight: None,
+        wake: Arc::clone(wake),
+    };
+    shutdown.spawn(writer.run());
+    Handle { mailbox: sender, ledger, recovered: is_recovered }
+}
+
+impl Writer {
+    async fn run(mut self) {
+        if !self.take_over(Vec::new(), None).await {
+            return;
+        }
+        let mut leases = tokio::time::interval(self.settings.lease_check_interval);
+        leases.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shutdown = self.shutdown.token();
+        let mut drained = false;
+        while !(drained && self.in_flight.is_none() && self.pending.is_empty()) {
+            self.start_append();
+            let may_take = !drained && self.may_take();
+            tokio::select! {
+                biased;
+                (writer, result) = appended(&mut self.in_flight) => if !self.settle(writer, result).await {
+                    return;
+                },
+                submission = self.mailbox.recv(), if may_take => match submission {
+                    Some(submission) => {
+                        self.process(submission);
+                        self.take_waiting();
+                    }
+                    None => drained = true,
+                },
+                () = shutdown.cancelled(), if !self.mailbox.is_closed() => self.mailbox.close(),
+                _ = leases.tick(), if !self.mailbox.is_closed() => self.expire_leases(),
+            }
+        }
+        tracing::debug!(partition = self.partition, "the writer has stopped");
+    }
+
+    fn may_take(&self) -> bool {
+        let limit = if self.alone > 0 { 1 } else { self.settings.batch_max_events };
+        self.pending.events.len() < limit
+    }
+
+    /// Takes everything that waits, so that it goes out together.
+    fn take_waiting(&mut self) {
+        while self.may_take() {
+            let Ok(submission) = self.mailbox.try_recv() else { break };
+            self.process(submission);
+        }
+        metrics::gauge!("muster_command_mailbox_depth", "partition" => self.partition.to_string())
+            .set(u32::try_from(self.mailbox.len()).unwrap_or(u32::MAX));
+    }
+
+    fn start_append(&mut self) {
+        if self.pending.is_empty() || self.in_flight.is_some() {
+            return;
+        }
+        let Some(mut writer) = self.writer.take() else { return };
+        let batch = std::mem::take(&mut self.pending);
+        self.alone = self.alone.saturating_sub(1);
+        let events = batch.events.clone();
+        let end = self.end;
+        let append = async move {
+            let result = writer.append(end, &events).await;
+            (writer, result)
+        };
+        self.in_flight = Some(InFlight { append: append.boxed(), batch, started: Instant::now() });
+    }
+
+    /// Decides on a command, or finds what became of it before.
+    fn process(&mut self, submission: Submission) {
+        let Submission { request, actor, source, reply } = submission;
+        let key = CommandKey { actor: actor.user.as_str().into(), command_id: request.command_id };
+        if let Some(answer) = self.remembered(&key, &request) {
+            let _ = reply.send(answer);
+            return;
+        }
+        let under_way = self.in_flight.as_mut().map(|in_flight| &mut in_flight.batch);
+        if let Some(first) = under_way.into_iter().chain([&mut self.pending]).find_map(|batch| batch.find(&key)) {
+            if first.digest == request.digest {
+                first.replies.push(reply);
+            } else {
+                let _ = reply.send(Err(Refusal::KeyReused));
+            }
+            return;
+        }
+        match self.speculation.decide(&request, &actor, source, self.settings.limits) {
+            Err(rejection) => self.answer_unchanged(request.project_id, reply, Err(Refusal::Rejected(rejection))),
+            Ok(events) if events.is_empty() => {
+                let outcome = self.speculation.unchanged(&request);
+                let answer = Ok(Accepted { outcome, order: None, repeated: false });
+                self.answer_unchanged(request.project_id, reply, answer);
+            }
+            Ok(events) => self.accept(key, request, events, reply),
+        }
+    }
+
+    /// What is committed about this command already.
+    fn remembered(&self, key: &CommandKey, request: &Request) -> Option<Result<Accepted, Refusal>> {
+        let ledger = self.ledger.read();
+        if let Some(reason) = ledger.unreadable(request.project_id) {
+            return Some(Err(Refusal::Unreadable(reason.to_owned())));
+        }
+        recall(&ledger, key, &request.digest)
+    }
+
+    fn accept(&mut self, key: CommandKey, request: Request, events: Vec<Event>, reply: Reply) {
+        if let Err(refusal) = check_writable(&events) {
+            let _ = reply.send(Err(refusal));
+            return;
+        }
+        let Some(outcome) = Outcome::of(&events) else { return };
+        let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
+        self.speculation.apply(&events);
+        let order = outcome.claim.as_ref().zip(outcome.task_id).and_then(|(claim, task_id)| {
+            work_order(self.speculation.project(request.project_id)?, task_id, claim.run_id).map(Box::new)
+        });
+        let accepted = Accepted { outcome, order, repeated: false };
+        self.pending.add(Decided { key, digest: request.digest, accepted, replies: vec![reply] }, events);
+    }
+
+    /// Answers without events. What was decided on state that is not durable waits until it is.
+    fn answer_unchanged(&mut self, project_id: ProjectId, reply: Reply, answer: Result<Accepted, Refusal>) {
+        if self.pending.touches(project_id) {
+            self.pending.hold(reply, answer);
+        } else if let Some(in_flight) = self.in_flight.as_mut().filter(|it| it.batch.touches(project_id)) {
+            in_flight.batch.hold(reply, answer);
+        } else {
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// An append has ended. False when it failed and the service stops.
+    async fn settle(&mut self, writer: Box<dyn PartitionWriter>, result: Result<Appended, Error>) -> bool {
+        let Some(InFlight { batch, started, .. }) = self.in_flight.take() else { return true };
+        metrics::histogram!("muster_command_append_seconds").record(started.elapsed().as_secs_f64());
+        match result {
+            Ok(appended) => {
+                self.writer = Some(writer);
+                self.committed(batch, &appended);
+                true
+            }
+            Err(error) => {
+                drop(writer);
+                let pending = std::mem::take(&mut self.pending);
+                self.take_over(vec![batch, pending], Some(error)).await
+            }
+        }
+    }
+
+    fn committed(&mut self, batch: Batch, appended: &Appended) {
+        let next = appended.offsets.last().map_or(appended.end, |last| last.next());
+        self.end = appended.end;
+        self.ledger.write().commit(&batch.events, next, batch.outcomes());
+        metrics::histogram!("muster_command_batch_events").record(f64::from(
+            u32::try_from(batch.events.len()).unwrap_or(u32::MAX),
+        ));
+        if batch.events.iter().any(|event| may_free_work(event)) {
+            self.wake_waiting();
+        }
+        batch.answer(|decided| Ok(decided.accepted.clone()), |answer| answer);
+    }
+
+    pub(super) fn wake_waiting(&self) {
+        self.wake.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    /// Takes work back from sessions that were not heard of.
+    fn expire_leases(&mut self) {
+        for project_id in self.speculation.with_expired_leases() {
+            let command = Command::from(ExpireLeases {});
+            let command_id = CommandId(Uuid::now_v7());
+            let request = Request {
+                command_id,
+                digest: crate::digest::digest(project_id, &command, ORCHESTRATOR),
+                project_id,
+                expected_sequence: None,
+                correlation_id: command_id.0,
+                causation_id: None,
+                command,
+            };
+            let actor = Actor { user: ORCHESTRATOR.to_owned(), admin: true };
+            let (reply, _) = oneshot::channel();
+            self.process(Submission { request, actor, source: Source::Orchestrator, reply });
+        }
+    }
+}
+
+/// The end of the append under way; never, when there is none.
+async fn appended(in_flight: &mut Option<InFlight>) -> (Box<dyn PartitionWriter>, Result<Appended, Error>) {
+    match in_flight {
+        Some(in_flight) => (&mut in_flight.append).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,101 @@
+//! From refusals to problem documents. It must never tell a stranger whether a project exists.
+
+use muster_domain::id::TaskId;
+use muster_domain::rejection::Rejection;
+use muster_service_kit::{Code, Problem, codes};
+use serde_json::Value;
+
+use crate::partition::Refusal;
+
+macro_rules! own_codes {
+    ($($name:ident = $code:literal, $status:literal, $title:literal;)+) => {
+        $(pub(crate) const $name: Code = Code::new($code, $status, $title);)+
+
+        /// The codes of this service that no other has. Each has its page under `docs/errors/`.
+        pub const CODES: &[Code] = &[$($name),+];
+    };
+}
+
+own_codes! {
+    QUESTION_NOT_FOUND = "question_not_found", 404, "There is no such question";
+    PROJECT_EXISTS = "project_exists", 409, "The project exists already";
+    TASK_EXISTS = "task_exists", 409, "The task exists already";
+    OUTPUT_GAP = "output_gap", 409, "Lines of output are missing";
+    TOO_LONG = "too_long", 422, "A field is too long";
+    UNKNOWN_DEPENDENCY = "unknown_dependency", 422, "A dependency is no task of the project";
+}
+
+/// The same to everyone who is no member, whether there is such a project or not.
+pub(crate) fn not_a_member() -> Problem {
+    Problem::new(codes::FORBIDDEN).detail("There is no such project among yours.")
+}
+
+/// The same whether there is no such task or it belongs to a project of others.
+pub(crate) fn task_not_found(task_id: TaskId) -> Problem {
+    Problem::new(codes::TASK_NOT_FOUND)
+        .detail(format!("There is no task {task_id} in any of your projects."))
+        .with("id", task_id.to_string())
+}
+
+/// What is told about a partition that is not ready.
+pub(crate) fn recovering() -> Problem {
+    Problem::new(codes::UNAVAILABLE).detail("The history is being read; commands are taken in a moment.").retry_after_s(1)
+}
+
+/// What a member, or an admin, is told.
+pub(crate) fn of_refusal(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::Rejected(rejection) => of_rejection(&rejection),
+        Refusal::KeyReused => Problem::new(codes::IDEMPOTENCY_KEY_REUSED)
+            .detail("Another command was sent with this idempotency key; nothing happened now."),
+        Refusal::Overloaded => {
+            Problem::new(codes::OVERLOADED).detail("Too many commands wait already.").retry_after_s(1)
+        }
+        Refusal::Unavailable { reason, in_doubt } => Problem::new(codes::UNAVAILABLE)
+            .detail(format!("The command was not answered: {reason}. Send it again with the same idempotency key."))
+            .with("in_doubt", in_doubt)
+            .retry_after_s(1),
+        Refusal::Unreadable(reason) => {
+            tracing::error!(reason, "a command for a project whose history cannot be read");
+            Problem::new(codes::UNAVAILABLE)
+                .detail("The project's history cannot be read in whole; the service's log says where.")
+        }
+        Refusal::TooLarge { size_bytes, limit_bytes } => Problem::new(codes::BODY_TOO_LARGE)
+            .detail(format!("An event of the command would have {size_bytes} bytes; {limit_bytes} are allowed."))
+            .with("limit_bytes", limit_bytes),
+        Refusal::Failed(cause) => Problem::internal(cause),
+    }
+}
+
+fn of_rejection(rejection: &Rejection) -> Problem {
+    let name = rejection.code();
+    let code = Code::find(name).or_else(|| CODES.iter().copied().find(|code| code.code == name));
+    let Some(code) = code else { return Problem::internal(format!("no status for {name}: {rejection}")) };
+    let problem = Problem::new(code).detail(format!("{rejection}."));
+    let with = |name: &str, value: Value| problem.clone().with(name, value);
+    match rejection {
+        Rejection::SequenceMismatch { expected, current } => {
+            with("expected_sequence", (*expected).into()).with("current_sequence", *current)
+        }
+        Rejection::StaleFencingToken { given, current } => {
+            with("given", (*given).into()).with("current", current.map_or(Value::Null, Value::from))
+        }
+        Rejection::TooLong { field, limit, actual } => {
+            with("field", field.as_str().into()).with("limit_bytes", *limit).with("size_bytes", *actual)
+        }
+        Rejection::InvalidArgument { field, .. } => with("field", field.as_str().into()),
+        Rejection::EvidenceMissing { criteria } => with("criteria", criteria.clone().into()),
+        Rejection::PlanDigestMismatch { current } => with("current_digest", current.as_str().into()),
+        Rejection::AlreadyDecided { decision, .. } => with("decision", decision.as_str().into()),
+        Rejection::InvalidTransition { status, .. } => with("current_status", status.as_str().into()),
+        Rejection::Forbidden { needed } => with("needed_role", needed.as_str().into()),
+        Rejection::TaskNotFound { task_id }
+        | Rejection::TaskExists { task_id }
+        | Rejection::UnknownDependency { task_id } => with("id", task_id.to_string().into()),
+        Rejection::SubtaskNotFound { subtask_id } => with("id", subtask_id.to_string().into()),
+        Rejection::RunNotFound { run_id } => with("id", run_id.to_string().into()),
+        Rejection::SessionNotFound { session_id } => with("id", session_id.to_string().into()),
+        Rejection::QuestionNotFound { question_id } => with("id", question_id.to_string().into()),
+        Rejection::ProjectNotFound | Rejection::ProjectExists | Rejection::DependencyCycle => problem,
+    }
+}

@@ -1,0 +1,116 @@
+//! Agent output: checked against the lease, numbered without gaps, passed to the log. It must never become an event.
+
+use std::collections::HashMap;
+
+use muster_domain::id::RunId;
+use muster_domain::rejection::Rejection;
+use muster_schemas::AgentOutput;
+use muster_schemas::api::{OutputRequest, OutputResponse};
+use muster_service_kit::{Problem, codes};
+use parking_lot::Mutex;
+
+use super::key_locks::KeyLocks;
+use super::{CommandService, Who};
+use crate::partition::Refusal;
+use crate::problem::{OUTPUT_GAP, not_a_member, of_refusal, task_not_found};
+
+/// Runs remembered before those that have ended are forgotten.
+const RUNS_MAX: usize = 1000;
+
+/// The next line number of each run this process has taken lines of.
+///
+/// Nothing is kept beyond the process: after a restart a run goes on with the number its runner names first, and the log
+/// and its readers pass over lines they have.
+#[derive(Default)]
+pub(super) struct OutputLines {
+    next: Mutex<HashMap<RunId, u64>>,
+    runs: KeyLocks<RunId>,
+}
+
+impl CommandService {
+    /// Appends lines of a run to the log. Durable on return.
+    pub async fn append_output(
+        &self,
+        who: &Who,
+        run_id: RunId,
+        request: OutputRequest,
+    ) -> Result<OutputResponse, Problem> {
+        let max = self.0.settings.output_max_lines;
+        if request.lines.len() > max {
+            return Err(Problem::new(codes::LIMIT_EXCEEDED)
+                .detail(format!("{} lines at once; {max} are allowed.", request.lines.len()))
+                .with("limit", max));
+        }
+        if request.first_line_number == 0 {
+            return Err(Problem::new(codes::INVALID_ARGUMENT)
+                .detail("first_line_number: lines are counted from 1.")
+                .with("field", "first_line_number"));
+        }
+        self.recovered(request.project_id).await?;
+        let _appending = self.0.output.runs.lock(&run_id).await;
+        self.check_output(who, run_id, &request)?;
+        let first = request.first_line_number;
+        let given = request.lines.len() as u64;
+        let next = self.0.output.next.lock().get(&run_id).copied().unwrap_or(first);
+        if first > next {
+            return Err(Problem::new(OUTPUT_GAP)
+                .detail(format!("Line {next} is expected next, and line {first} came."))
+                .with("expected_line_number", next));
+        }
+        let known = usize::try_from(next - first).unwrap_or(usize::MAX);
+        let lines: Vec<AgentOutput> = (next..)
+            .zip(request.lines.into_iter().skip(known))
+            .map(|(line_number, line)| AgentOutput {
+                project_id: request.project_id,
+                task_id: request.task_id,
+                run_id,
+                line_number,
+                timestamp: line.timestamp,
+                stream: line.stream,
+                content: line.content,
+            })
+            .collect();
+        let next_line_number = next.max(first.saturating_add(given));
+        if !lines.is_empty() {
+            self.0.log.append_output(lines).await.map_err(|error| {
+                tracing::warn!(%run_id, %error, "output could not be appended");
+                Problem::new(codes::UNAVAILABLE).detail("The log did not take the lines; send them again.").retry_after_s(1)
+            })?;
+        }
+        self.remember_line(run_id, next_line_number);
+        Ok(OutputResponse { next_line_number })
+    }
+
+    fn check_output(&self, who: &Who, run_id: RunId, request: &OutputRequest) -> Result<(), Problem> {
+        let OutputRequest { project_id, task_id, fencing_token, .. } = *request;
+        if !who.actor.admin && !self.is_member(who, project_id) {
+            return Err(not_a_member());
+        }
+        let ledger = self.partition_of(project_id).committed();
+        let state = ledger.project(project_id).ok_or_else(|| of_refusal(Refusal::Rejected(Rejection::ProjectNotFound)))?;
+        let task = state.tasks.get(&task_id).ok_or_else(|| task_not_found(task_id))?;
+        let run = task.run(run_id).ok_or_else(|| of_refusal(Refusal::Rejected(Rejection::RunNotFound { run_id })))?;
+        if state.holds_lease(task_id, run_id, fencing_token) {
+            return Ok(());
+        }
+        let current = run.lease.as_ref().map(|lease| lease.fencing_token);
+        Err(of_refusal(Refusal::Rejected(Rejection::StaleFencingToken { given: fencing_token, current })))
+    }
+
+    fn remember_line(&self, run_id: RunId, next_line_number: u64) {
+        let mut next = self.0.output.next.lock();
+        next.insert(run_id, next_line_number);
+        if next.len() > RUNS_MAX {
+            let live: std::collections::HashSet<RunId> = self
+                .0
+                .partitions
+                .iter()
+                .flat_map(|handle| {
+                    let ledger = handle.committed();
+                    ledger.projects().values().flat_map(|state| state.leases.keys().copied()).collect::<Vec<_>>()
+                })
+                .collect();
+            next.retain(|run_id, _| live.contains(run_id));
+        }
+    }
+}
