@@ -1,7 +1,8 @@
 -- The read model: what the queries see. Everything here can be thrown away and rebuilt from the log.
 -- Names are unqualified on purpose: the connection's search_path says which schema is meant, so that a rebuild
 -- can fill a second schema beside the live one. No column takes its value from a clock or a counter of the
--- database: two builds from the same log are byte-equal.
+-- database: two builds from the same log are byte-equal. Tables whose rows change often keep room on each page, so that
+-- a change of no indexed column writes no index.
 
 -- How far each project is applied. A row exists from the project's first event on.
 create table project_positions (
@@ -9,7 +10,7 @@ create table project_positions (
     position   bigint not null,   -- last applied position
     audit_hash bytea  not null,   -- end of the project's audit chain
     event_at   timestamptz not null -- when the last applied event happened
-);
+) with (fillfactor = 50);
 
 create table projects (
     project_id      uuid primary key,
@@ -77,11 +78,11 @@ create table tasks (
     output_tokens       bigint,
     total_tokens        bigint,
     cost_usd            double precision
-);
+) with (fillfactor = 80);
 create index tasks_board       on tasks (project_id, status, priority_rank desc, created_at, task_id);
 create index tasks_by_rank     on tasks (project_id, priority_rank desc, created_at, task_id);
 create index tasks_by_created  on tasks (project_id, created_at, task_id);
-create index tasks_by_updated  on tasks (project_id, updated_at, task_id);
+-- No index on updated_at: every event of a task changes it, and would then write every index of the table.
 
 create table task_dependencies (
     task_id    uuid not null,
@@ -142,7 +143,7 @@ create table runs (
     started_at        timestamptz,
     ended_at          timestamptz,
     updated_at        timestamptz not null
-);
+) with (fillfactor = 80);
 create index runs_by_task    on runs (task_id, queued_at, run_id);
 create index runs_by_subtask on runs (subtask_id, queued_at, run_id) where subtask_id is not null;
 create index runs_active     on runs (project_id, queued_at, run_id) where status in ('queued', 'running');
@@ -183,7 +184,7 @@ create table sessions (
     started_at       timestamptz not null,
     last_activity_at timestamptz not null,
     tokens_used      bigint not null
-);
+) with (fillfactor = 70);
 create index sessions_by_project on sessions (project_id, started_at, session_id);
 
 create table artifacts (
