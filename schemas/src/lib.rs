@@ -7,6 +7,9 @@ pub mod api;
 pub mod catalogue;
 pub mod codec;
 pub mod compatibility;
+pub mod contracts;
+pub mod golden;
+pub mod history;
 pub mod output;
 pub mod samples;
 
