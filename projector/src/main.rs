@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use muster_event_log::kafka::KafkaConfig;
 use muster_event_log::postgres::PostgresConfig;
 use muster_event_log::{EventLog, LogConfig};
 use muster_projector::Settings;
@@ -74,13 +75,20 @@ async fn connect_store(config: &Config) -> anyhow::Result<ReadStore> {
 }
 
 async fn connect_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
+    let kafka = &config.log.kafka;
     let log = match config.log.kind {
         LogKind::Postgres => {
             let url = config.log.postgres_url.as_ref().context("configuration key `log.postgres_url` is not set")?;
-            let partitions = config.log.kafka.partitions;
-            LogConfig::Postgres(PostgresConfig { partitions, ..PostgresConfig::new(url.expose()) })
+            LogConfig::Postgres(PostgresConfig { partitions: kafka.partitions, ..PostgresConfig::new(url.expose()) })
         }
-        LogKind::Kafka => anyhow::bail!("this build cannot read from Kafka yet"),
+        LogKind::Kafka => LogConfig::Kafka(KafkaConfig {
+            topic_prefix: kafka.topic_prefix.clone(),
+            partitions: kafka.partitions,
+            replication_factor: kafka.replication_factor,
+            transaction_timeout_ms: kafka.transaction_timeout_ms,
+            properties: kafka.librdkafka_properties(),
+            ..KafkaConfig::new(&kafka.bootstrap, &kafka.registry_url)
+        }),
         LogKind::Memory => anyhow::bail!("a log in memory ends with its process: a projector alone has none to read"),
     };
     Ok(muster_event_log::connect(&log).await?)
