@@ -1,1 +1,17 @@
-//! muster-loadtest.
+//! Figures, each beside the limit that the same machine reached in the same run.
+//!
+//! A scenario does the product's work and the bare work of the server under it by turns, so that whatever else the
+//! machine does hits both. It must never assert a time: it measures, and people judge.
+
+mod mix;
+
+mod measure;
+mod report;
+mod servers;
+
+pub mod scenario;
+
+pub use measure::{Bounds, Side};
+pub use mix::Mix;
+pub use report::{Figure, Machine, Report};
+pub use servers::{Kafka, Postgres};

@@ -1,0 +1,189 @@
+//! Taking turns: the product and its limits do the same batches one after the other, round by round.
+//!
+//! Knows durations and counts. It must never know what is measured.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use hdrhistogram::Histogram;
+use muster_client::domain::event::Event;
+use serde::Serialize;
+
+use crate::Mix;
+
+/// How much is measured at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Rounds; in each, everyone has one turn.
+    pub rounds: u32,
+    /// Events of a turn, where the batch size leaves the choice.
+    pub events_per_turn: usize,
+    /// Batches of a turn at most.
+    pub batches_per_turn_max: usize,
+    /// Seconds after which no further round of a figure is begun.
+    pub seconds_max: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { rounds: 9, events_per_turn: 6_000, batches_per_turn_max: 150, seconds_max: 60 }
+    }
+}
+
+impl Bounds {
+    fn batches(&self, batch: usize) -> usize {
+        (self.events_per_turn / batch.max(1)).clamp(1, self.batches_per_turn_max.max(1))
+    }
+}
+
+/// One that is measured.
+pub trait Contestant: Send {
+    /// What it is called in the table.
+    fn name(&self) -> &str;
+
+    /// Does the work for `batch`. Returns how long the work itself took, without its preparation.
+    fn work<'a>(&'a mut self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, anyhow::Result<Duration>>;
+}
+
+/// What one contestant came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Side {
+    /// What it is.
+    pub name: String,
+    /// Events it worked on.
+    pub events: u64,
+    /// Events per second of its own working time.
+    pub events_per_s: f64,
+    /// Batches it worked on: the samples of the percentiles.
+    pub batches: u64,
+    /// Half of its batches took at most this long, in milliseconds.
+    pub p50_ms: f64,
+    /// 99 of 100 of its batches took at most this long, in milliseconds.
+    pub p99_ms: f64,
+}
+
+/// The product beside one of its limits.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// The product.
+    pub muster: Side,
+    /// The limit.
+    pub limit: Side,
+    /// The limit's working time over the product's, for each round. 1 is the limit, 0.5 is half as fast.
+    pub ratios: Vec<f64>,
+}
+
+/// What is kept of each contestant.
+struct Series {
+    name: String,
+    nanos: Histogram<u64>,
+    busy: Duration,
+    events: u64,
+    /// Working time of each round.
+    rounds: Vec<Duration>,
+}
+
+impl Series {
+    fn new(name: &str) -> anyhow::Result<Self> {
+        let nanos = Histogram::new(3)?;
+        Ok(Self { name: name.to_owned(), nanos, busy: Duration::ZERO, events: 0, rounds: Vec::new() })
+    }
+
+    fn record(&mut self, took: Duration, events: usize) -> anyhow::Result<()> {
+        self.nanos.record(u64::try_from(took.as_nanos())?)?;
+        self.busy += took;
+        self.events += events as u64;
+        Ok(())
+    }
+
+    fn side(&self) -> Side {
+        Side {
+            name: self.name.clone(),
+            events: self.events,
+            events_per_s: count(self.events) / self.busy.as_secs_f64(),
+            batches: self.nanos.len(),
+            p50_ms: count(self.nanos.value_at_quantile(0.5)) / 1e6,
+            p99_ms: count(self.nanos.value_at_quantile(0.99)) / 1e6,
+        }
+    }
+}
+
+/// Lets the first of `contestants`, the product, and the others, its limits, take turns. One comparison for each limit.
+pub async fn compare(
+    contestants: &mut [Box<dyn Contestant>],
+    mix: &mut Mix,
+    batch: usize,
+    bounds: &Bounds,
+) -> anyhow::Result<Vec<Comparison>> {
+    // Connections, caches and statements are made by the first batch, which does not count.
+    let first = mix.take(batch)?;
+    for contestant in contestants.iter_mut() {
+        contestant.work(&first).await?;
+    }
+    let mut series = contestants.iter().map(|one| Series::new(one.name())).collect::<anyhow::Result<Vec<_>>>()?;
+    let begun = Instant::now();
+    for round in 0..bounds.rounds.max(1) as usize {
+        if round > 0 && begun.elapsed().as_secs() >= bounds.seconds_max {
+            break;
+        }
+        let batches = (0..bounds.batches(batch)).map(|_| mix.take(batch)).collect::<anyhow::Result<Vec<_>>>()?;
+        // Whoever came first comes last in the next round.
+        for turn in 0..contestants.len() {
+            let who = (round + turn) % contestants.len();
+            let before = series[who].busy;
+            for batch in &batches {
+                let took = contestants[who].work(batch).await?;
+                series[who].record(took, batch.len())?;
+            }
+            let took = series[who].busy - before;
+            series[who].rounds.push(took);
+        }
+    }
+    let Some((muster, limits)) = series.split_first() else { return Ok(Vec::new()) };
+    Ok(limits.iter().map(|limit| comparison(muster, limit)).collect())
+}
+
+fn comparison(muster: &Series, limit: &Series) -> Comparison {
+    let ratio = |(limit, muster): (&Duration, &Duration)| limit.as_secs_f64() / muster.as_secs_f64();
+    let ratios = limit.rounds.iter().zip(&muster.rounds).map(ratio).collect();
+    Comparison { muster: muster.side(), limit: limit.side(), ratios }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds of a run are far below 2^52")]
+pub fn count(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    struct Steady(&'static str, Duration);
+
+    impl Contestant for Steady {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn work<'a>(&'a mut self, _batch: &'a [Arc<Event>]) -> BoxFuture<'a, anyhow::Result<Duration>> {
+            async { Ok(self.1) }.boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_takes_twice_as_long_has_half_the_ratio() {
+        let steady = |name, ms| Box::new(Steady(name, Duration::from_millis(ms))) as Box<dyn Contestant>;
+        let bounds = Bounds { rounds: 3, events_per_turn: 40, batches_per_turn_max: 100, seconds_max: 60 };
+        let mut contestants = [steady("product", 4), steady("one", 2), steady("other", 4)];
+        let compared = compare(&mut contestants, &mut Mix::new().unwrap(), 10, &bounds).await.unwrap();
+        assert_eq!(compared.len(), 2);
+        assert_eq!(compared[0].ratios, [0.5; 3]);
+        assert_eq!(compared[1].ratios, [1.0; 3]);
+        assert_eq!((compared[0].muster.events, compared[0].muster.batches), (120, 12));
+        assert!((compared[0].muster.events_per_s - 2_500.0).abs() < 1e-6);
+        assert!((compared[0].limit.p50_ms - 2.0).abs() < 0.01);
+    }
+}

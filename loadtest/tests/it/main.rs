@@ -1,0 +1,6 @@
+//! Each scenario at its smallest, against real servers: what it says has the right shape. Never how fast anything was.
+
+mod support;
+
+mod append;
+mod project;
