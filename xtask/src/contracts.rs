@@ -10,7 +10,8 @@ use anyhow::{Context as _, bail};
 use crate::tree;
 
 /// Package and binary of each generator. Each writes its files into the repository when run from its root.
-const GENERATORS: [(&str, &str); 1] = [("muster-service-kit", "configuration-page")];
+const GENERATORS: [(&str, &str); 2] =
+    [("muster-schemas", "generate-contracts"), ("muster-service-kit", "configuration-page")];
 
 /// Runs every generator; with `check`, fails when one changed a file.
 pub fn run(root: &Path, check: bool) -> anyhow::Result<String> {
