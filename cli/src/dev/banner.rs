@@ -1,0 +1,59 @@
+//! What `muster dev` says once everything is ready.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::servers::Servers;
+use crate::data_dir::DataDir;
+use crate::error::Result;
+use crate::output::Output;
+
+#[derive(Debug, Serialize)]
+pub struct Banner {
+    ready: String,
+    dashboard: String,
+    graphiql: String,
+    token_file: PathBuf,
+    data_dir: PathBuf,
+    postgres_dir: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kafka: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<String>,
+}
+
+impl Banner {
+    pub fn new(url: &str, data: &DataDir, servers: &Servers) -> Self {
+        let (kafka, registry) = servers.kafka().unzip();
+        Self {
+            ready: url.to_owned(),
+            dashboard: format!("{url}/"),
+            graphiql: format!("{url}/graphiql"),
+            token_file: data.token_file(),
+            data_dir: data.root().to_owned(),
+            postgres_dir: servers.postgres_folder().clone(),
+            kafka,
+            registry,
+        }
+    }
+
+    /// The first line is for programs as well: `ready URL`.
+    pub fn write(&self, output: Output) -> Result {
+        output.json_line(self)?;
+        output.line(format!("ready {}", self.ready))?;
+        output.line(format!("  dashboard  {}", self.dashboard))?;
+        output.line(format!("  graphiql   {}", self.graphiql))?;
+        output.line(format!("  token      {}", self.token_file.display()))?;
+        output.line(format!("  data       {}", self.data_dir.display()))?;
+        if !self.postgres_dir.starts_with(&self.data_dir) {
+            output.line(format!("  postgres   {}", self.postgres_dir.display()))?;
+        }
+        if let (Some(kafka), Some(registry)) = (&self.kafka, &self.registry) {
+            output.line(format!("  kafka      {kafka}"))?;
+            output.line(format!("  registry   {registry}"))?;
+        }
+        output.note("Ctrl-C stops all of it. Try `muster demo` in another terminal.");
+        Ok(())
+    }
+}
