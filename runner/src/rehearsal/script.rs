@@ -1,0 +1,195 @@
+//! What the rehearsal agent does: `.muster/rehearsal.json`.
+//!
+//! ```json
+//! {
+//!   "planner":  [{"match": "login", "steps": [{"do": "plan", "plan": "First the form.", "chunks": [{"title": "Form"}]}]}],
+//!   "coder":    [{"match": "form", "iterations": [1], "steps": [{"do": "write", "path": "form.txt", "content": "?"}]},
+//!                {"match": "form", "steps": [{"do": "replace", "path": "form.txt", "find": "?", "replace": "!"}]}],
+//!   "reviewer": [{"steps": [{"do": "review", "verdict": "accept"}]}]
+//! }
+//! ```
+//!
+//! For each role the first scene is played whose `match` is part of the subtask's or the task's title (in any case; an
+//! absent one matches all) and whose `iterations` (absent: all) hold the iteration. The steps are [`Step`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use muster_client::domain::command::PlannedChunk;
+use muster_client::domain::model::Role;
+use serde::{Deserialize, Serialize};
+
+use crate::context::TaskContext;
+
+/// The script's place in a repository.
+pub const SCRIPT_PATH: &str = ".muster/rehearsal.json";
+
+/// Scenes by role.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Script(pub BTreeMap<Role, Vec<Scene>>);
+
+/// What is done for some tasks at some iterations.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scene {
+    /// Part of a title.
+    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
+    pub title_part: Option<String>,
+    /// Iterations it is for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub iterations: Vec<u32>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One thing the agent does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Says something.
+    Say {
+        /// What.
+        text: String,
+    },
+    /// Writes a file, replacing it.
+    Write {
+        /// Path in the repository.
+        path: String,
+        /// Its content.
+        content: String,
+    },
+    /// Adds to the end of a file, which may be absent.
+    Append {
+        /// Path in the repository.
+        path: String,
+        /// What is added.
+        content: String,
+    },
+    /// Replaces each occurrence of a text in a file. Fails the turn when there is none.
+    Replace {
+        /// Path in the repository.
+        path: String,
+        /// What is replaced.
+        find: String,
+        /// By what.
+        replace: String,
+    },
+    /// Removes a file.
+    Delete {
+        /// Path in the repository.
+        path: String,
+    },
+    /// Writes a file into the artifact folder.
+    Artifact {
+        /// Its name.
+        name: String,
+        /// Its content.
+        content: String,
+    },
+    /// Waits.
+    Sleep {
+        /// How long, in milliseconds.
+        duration_ms: u64,
+    },
+    /// Says what the turn used.
+    Usage {
+        /// Tokens read.
+        #[serde(default)]
+        input_tokens: u64,
+        /// Tokens written.
+        #[serde(default)]
+        output_tokens: u64,
+        /// US dollars.
+        #[serde(default)]
+        cost_usd: Option<f64>,
+        /// Name of the model.
+        #[serde(default)]
+        model: Option<String>,
+    },
+    /// Hands a plan back.
+    Plan {
+        /// As Markdown.
+        plan: String,
+        /// Its chunks.
+        chunks: Vec<PlannedChunk>,
+        /// What it may cost, in US dollars.
+        #[serde(default)]
+        estimated_cost_usd: Option<f64>,
+    },
+    /// Hands a verdict back.
+    Review {
+        /// `accept` or `changes`.
+        verdict: String,
+        /// What must change.
+        #[serde(default)]
+        feedback: Option<String>,
+    },
+    /// Writes a handed-back file as it is, however wrong.
+    HandBack {
+        /// `plan.json`, `review.json` or `result.json`.
+        name: String,
+        /// Its content.
+        content: String,
+    },
+    /// Asks for permission, as careful agents do.
+    AskPermission {
+        /// What for.
+        title: String,
+    },
+    /// Puts out text on the error stream.
+    Print {
+        /// What.
+        text: String,
+    },
+    /// Puts out bytes that are no text, on the error stream.
+    PrintBinary {
+        /// How many.
+        size_bytes: usize,
+    },
+    /// Ends the process without an answer.
+    Exit {
+        /// Its exit code.
+        code: i32,
+    },
+    /// Ends the process by a signal, without an answer.
+    Crash,
+    /// Waits for ever and says nothing.
+    Hang,
+    /// Leaves a process behind that outlives the turn.
+    LeaveProcess,
+    /// Ends the turn with another reason than `end_turn`.
+    Stop {
+        /// `refusal`, `max_tokens` or `max_turn_requests`.
+        reason: String,
+    },
+}
+
+impl Script {
+    /// The script of a repository, if it has one. A broken one is an error: silence would look like success.
+    pub fn read(folder: &Path) -> io::Result<Option<Self>> {
+        match std::fs::read(folder.join(SCRIPT_PATH)) {
+            Ok(content) => serde_json::from_slice(&content)
+                .map(Some)
+                .map_err(|error| io::Error::other(format!("{SCRIPT_PATH}: {error}"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The steps for a context; `None` when no scene is for it.
+    pub fn steps_for(&self, context: &TaskContext) -> Option<&[Step]> {
+        let scenes = self.0.get(&context.role)?;
+        scenes.iter().find(|scene| scene.is_for(context)).map(|scene| scene.steps.as_slice())
+    }
+}
+
+impl Scene {
+    fn is_for(&self, context: &TaskContext) -> bool {
+        let iteration = self.iterations.is_empty() || self.iterations.contains(&context.iteration);
+        let wanted = self.title_part.as_deref().unwrap_or_default().to_lowercase();
+        let subtask = context.subtask.as_ref().map(|(title, _)| title);
+        iteration && subtask.into_iter().chain([&context.title]).any(|title| title.to_lowercase().contains(&wanted))
+    }
+}

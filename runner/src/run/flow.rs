@@ -1,0 +1,294 @@
+//! The steps that roles are made of: a workspace, an agent's turn, verification, a decision. Each is reported, and what
+//! it came to is durable before it is reported.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use muster_client::domain::command::{Report, WorkOrder};
+use muster_client::domain::id::{ArtifactId, SnapshotId};
+use muster_client::domain::model::{
+    AgentConfig, AgentResult, BuildError, StrategyAction, StrategyDecision, VerificationReport,
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::strategy::{self, Seen};
+use super::totals::Totals;
+use super::{Fault, Finish, Workshop};
+use crate::agent::Call;
+use crate::context::TaskContext;
+use crate::control::Reporter;
+use crate::git::{Repository, Worktree};
+use crate::layout::{RunFolder, SessionFolders};
+use crate::output::RunOutput;
+use crate::record::SessionRecord;
+use crate::sandbox::View;
+use crate::stop::Stop;
+use crate::verification::Verifier;
+use crate::{artifacts, environment, files};
+
+/// Files of one iteration that are reported one by one.
+const FILES_REPORTED_MAX: usize = 500;
+
+/// One run's flow.
+pub(super) struct Flow<'a> {
+    pub shop: &'a Workshop,
+    pub order: &'a WorkOrder,
+    pub session: &'a SessionFolders,
+    pub folder: RunFolder,
+    pub reporter: &'a Reporter,
+    pub output: &'a RunOutput,
+    pub stop: &'a Stop,
+    pub repository: Repository,
+    pub totals: &'a mut Totals,
+    /// What the iterations so far taught.
+    pub learned: Vec<String>,
+}
+
+/// An iteration under way.
+pub(super) struct Iteration {
+    pub number: u32,
+    started: Instant,
+}
+
+/// What the file of an agent's turn holds.
+#[derive(Serialize)]
+struct TurnFile<'a> {
+    iteration: u32,
+    result: Option<&'a AgentResult>,
+    error: Option<&'a BuildError>,
+}
+
+impl Flow<'_> {
+    /// Iterations this run may take.
+    pub(super) fn max_iterations(&self) -> u32 {
+        self.order.max_iterations.max(1)
+    }
+
+    /// Sends reports, unless the run must stop.
+    pub(super) async fn tell(&self, reports: Vec<Report>) -> Result<(), Fault> {
+        if self.stop.is_asked() {
+            return Err(Fault::Stopped);
+        }
+        Ok(self.reporter.send(reports).await?)
+    }
+
+    /// Says so in the run's output and on the board.
+    pub(super) async fn progress(&self, message: String) -> Result<(), Fault> {
+        self.output.text(crate::output::OutputStream::System, &message).await;
+        self.tell(vec![Report::Progress { message, percent: None }]).await
+    }
+
+    /// Makes the workspace and starts the run. The repository is locked by the caller.
+    pub(super) async fn open_workspace(
+        &self,
+        commit: &str,
+        branch: &str,
+        record: &mut SessionRecord,
+    ) -> Result<Worktree, Fault> {
+        let worktree = self.repository.add_worktree(&self.session.workspace(), commit).await?;
+        record.note(&worktree, self.session)?;
+        let path = worktree.path().to_string_lossy().into_owned();
+        let (branch, base_commit) = (branch.to_owned(), commit.to_owned());
+        self.tell(vec![
+            Report::WorkspaceAcquired { path, branch, base_commit },
+            Report::Started { iteration: 1, harness_config: without_secrets(&self.order.agent) },
+        ])
+        .await?;
+        Ok(worktree)
+    }
+
+    /// Begins an iteration.
+    pub(super) async fn begin(&self, number: u32, feedback: Option<String>) -> Result<Iteration, Fault> {
+        self.tell(vec![Report::IterationStarted { iteration: number, feedback }]).await?;
+        Ok(Iteration { number, started: Instant::now() })
+    }
+
+    /// An agent's turn. `check` reads what it handed back; what it refuses is the agent's failure.
+    pub(super) async fn turn<T>(
+        &mut self,
+        iteration: &Iteration,
+        context: &TaskContext,
+        check: impl FnOnce(&AgentResult) -> Result<T, BuildError>,
+    ) -> Result<Result<T, BuildError>, Fault> {
+        let out_dir = self.session.artifacts();
+        files::blocking(move || files::empty_folder(&out_dir)).await?;
+        let (task_file, prompt) = context.write(&self.session.context())?;
+        let call = Call {
+            order: self.order,
+            prompt: &prompt,
+            env: environment::for_agent(self.session, self.order, iteration.number, &task_file),
+            view: self.view(),
+            sandbox: &self.shop.sandbox,
+            output: self.output,
+            settings: &self.shop.settings,
+            stop: self.stop,
+        };
+        let ended = match call.start().await {
+            Ok(agent) => {
+                let (pid, command) = (Some(agent.pid()), agent.command().to_owned());
+                let told = Report::AgentStarted { iteration: iteration.number, pid, command };
+                if let Err(fault) = self.tell(vec![told]).await {
+                    agent.abandon().await;
+                    return Err(fault);
+                }
+                agent.finish(&call).await
+            }
+            Err(error) => Err(error),
+        };
+        if self.stop.is_asked() {
+            return Err(Fault::Stopped);
+        }
+        let checked = ended.and_then(|result| check(&result).map(|value| (result, value)));
+        let (result, error) = match &checked {
+            Ok((result, _)) => (Some(result), None),
+            Err(error) => (None, Some(error)),
+        };
+        let path = self.folder.agent_result(iteration.number);
+        files::write_durably(&path, &TurnFile { iteration: iteration.number, result, error })?;
+        let result_file = path.to_string_lossy().into_owned();
+        self.told_turn(iteration, checked, result_file).await
+    }
+
+    async fn told_turn<T>(
+        &mut self,
+        iteration: &Iteration,
+        checked: Result<(AgentResult, T), BuildError>,
+        result_file: String,
+    ) -> Result<Result<T, BuildError>, Fault> {
+        match checked {
+            Ok((result, value)) => {
+                self.totals.add(&result);
+                self.tell(vec![Report::AgentComplete { iteration: iteration.number, result, result_file }]).await?;
+                self.keep_artifacts().await?;
+                Ok(Ok(value))
+            }
+            Err(error) => {
+                let will_retry = iteration.number < self.max_iterations();
+                let told =
+                    Report::AgentFailed { iteration: iteration.number, error: error.clone(), result_file, will_retry };
+                self.tell(vec![told]).await?;
+                Ok(Err(error))
+            }
+        }
+    }
+
+    async fn keep_artifacts(&self) -> Result<(), Fault> {
+        let (from, to) = (self.session.artifacts(), self.folder.artifacts());
+        let kept = files::blocking(move || artifacts::keep(&from, &to)).await?;
+        let reports: Vec<_> = kept
+            .into_iter()
+            .map(|kept| Report::ArtifactAdded {
+                artifact_id: ArtifactId(Uuid::now_v7()),
+                kind: muster_client::domain::model::ArtifactKind::File,
+                path: kept.path.to_string_lossy().into_owned(),
+                description: kept.name,
+                size_bytes: Some(kept.size_bytes),
+                sha256: Some(kept.sha256),
+            })
+            .collect();
+        if reports.is_empty() { Ok(()) } else { self.tell(reports).await }
+    }
+
+    /// Reports a commit and the files that changed since `before`.
+    pub(super) async fn snapshot(&self, iteration: &Iteration, tree: &Worktree, before: &str) -> Result<(), Fault> {
+        let mut changes = tree.changes(before, tree.head()).await?;
+        let left_off = changes.len().saturating_sub(FILES_REPORTED_MAX);
+        changes.truncate(FILES_REPORTED_MAX);
+        let snapshot_id = SnapshotId(Uuid::now_v7());
+        let mut reports =
+            vec![Report::SnapshotCreated { snapshot_id, commit: tree.head().to_owned(), iteration: iteration.number }];
+        reports.extend(changes.into_iter().map(|change| Report::FileModified {
+            path: change.path,
+            change: change.change,
+            lines_added: change.lines_added,
+            lines_removed: change.lines_removed,
+        }));
+        if left_off > 0 {
+            reports.push(Report::Progress { message: format!("{left_off} more files changed"), percent: None });
+        }
+        self.tell(reports).await
+    }
+
+    /// Verifies the workspace at `commit`; `None` when nothing is configured.
+    pub(super) async fn verify(
+        &self,
+        iteration: &Iteration,
+        commit: &str,
+    ) -> Result<Option<VerificationReport>, Fault> {
+        let commands = &self.order.verification;
+        if commands.is_empty() {
+            return Ok(None);
+        }
+        let checks = commands.iter().map(|command| command.name.clone()).collect();
+        self.tell(vec![Report::VerificationStarted { iteration: iteration.number, checks }]).await?;
+        let verifier = Verifier {
+            view: self.view(),
+            env: environment::for_checks(self.session),
+            sandbox: &self.shop.sandbox,
+            output: self.output,
+            timeout: self.shop.settings.verification_timeout,
+            stop: self.stop,
+        };
+        let report = verifier.verify(commands, commit).await;
+        if self.stop.is_asked() {
+            return Err(Fault::Stopped);
+        }
+        let path = self.folder.verification(iteration.number);
+        files::write_durably(&path, &report)?;
+        let report_file = path.to_string_lossy().into_owned();
+        let told =
+            Report::VerificationComplete { iteration: iteration.number, report: report.clone(), report_file };
+        self.tell(vec![told]).await?;
+        Ok(Some(report))
+    }
+
+    /// Reports the decision that ends an iteration.
+    pub(super) async fn decided(
+        &self,
+        iteration: &Iteration,
+        seen: &Seen<'_>,
+        decision: &StrategyDecision,
+    ) -> Result<(), Fault> {
+        let (number, decision) = (iteration.number, decision.clone());
+        self.tell(vec![
+            Report::StrategyDecision { iteration: number, decision: decision.clone() },
+            Report::IterationComplete {
+                iteration: number,
+                agent_success: seen.agent_error.is_none(),
+                verification_passed: seen.verification.map(|report| report.passed),
+                decision,
+                duration_ms: u64::try_from(iteration.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            },
+        ])
+        .await
+    }
+
+    /// Leaves the rest to a person: the card is blocked with this error.
+    pub(super) async fn escalate(&self, iteration: u32, error: BuildError) -> Result<Finish, Fault> {
+        let decision = strategy::decision(StrategyAction::Escalate, error.message.clone(), None);
+        self.tell(vec![Report::StrategyDecision { iteration, decision }]).await?;
+        Ok(Finish::failed(iteration, error))
+    }
+
+    /// What the session's processes see.
+    fn view(&self) -> View {
+        let mut readable = vec![self.repository.common_dir().to_owned()];
+        let rehearsal = self.shop.settings.rehearsal_command.iter().flatten().next().map(PathBuf::from);
+        readable.extend(rehearsal.filter(|path| path.is_absolute()));
+        readable.extend(std::env::current_exe());
+        View {
+            session: self.session.clone(),
+            workspace: self.session.workspace(),
+            readable,
+            hidden: self.shop.layout.root().to_owned(),
+        }
+    }
+}
+
+/// The configuration without the values that were granted to the agent.
+fn without_secrets(config: &AgentConfig) -> AgentConfig {
+    let mut config = config.clone();
+    config.env.values_mut().for_each(|value| "[redacted]".clone_into(value));
+    config
+}
