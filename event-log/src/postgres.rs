@@ -133,8 +133,8 @@ impl EventLog for PostgresLog {
             let wake = inner.wake.output.listen(partition);
             let poll = inner.poll;
             let read = move |from, max| {
-                let pool = inner.pool.clone();
-                async move { output::read(&pool, partition, from, max).await }.boxed()
+                let inner = Arc::clone(&inner);
+                async move { output::read(&inner.pool, partition, from, max).await }.boxed()
             };
             streams.push(tail(from, wake, poll, |record: &OutputRecord| record.offset, Box::new(read)));
         }

@@ -28,7 +28,7 @@ fn text(header: &Header<'_, &[u8]>) -> (String, String) {
     let value = header.value.unwrap_or_default();
     let value = match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
-        Err(_) => value.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Err(_) => hex::encode(value),
     };
     (header.key.to_owned(), value)
 }

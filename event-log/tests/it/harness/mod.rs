@@ -16,7 +16,7 @@ use muster_schemas::samples;
 use uuid::Uuid;
 
 /// Longest any single step may take; reached only when something is broken.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Partitions of every log under test.
 pub const PARTITIONS: u32 = 3;
