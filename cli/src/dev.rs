@@ -1,6 +1,7 @@
 //! `muster dev`: every service in one process on one port, on servers of its own, with its data kept.
 //! It must never behave otherwise than the services do when they run apart: it only puts them together.
 
+mod agents;
 mod banner;
 mod servers;
 mod services;
@@ -25,8 +26,6 @@ const READY_WITHIN: Duration = Duration::from_mins(2);
 const READY_PAUSE: Duration = Duration::from_millis(20);
 /// Pause between two looks at whether a server still runs.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
-/// How long work may go on after a stop signal, above what the runner grants its agents.
-const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 
 pub async fn run(args: &DevArgs, global: &GlobalArgs, output: Output) -> Result {
     let data = DataDir::locate(global.data_dir.as_deref())?;
@@ -46,11 +45,11 @@ pub async fn run(args: &DevArgs, global: &GlobalArgs, output: Output) -> Result 
         () = shutdown.triggered() => return Ok(()),
     };
     settings::complete(&mut config, &url, &servers, &data)?;
-    let mut services = Services::start(&config, listener, !args.no_runner, &shutdown).await?;
+    let mut services = Services::start(&config, listener, !args.no_runner).await?;
     let outcome = serve_until_stopped(&mut services, &mut servers, &shutdown, &data, output, &url).await;
     data.remove_url();
     output.note("Stopping ...");
-    if !shutdown.drain(DRAIN_WITHIN).await {
+    if !services.stop().await {
         tracing::warn!("work was still going on; it is left, and taken up again at the next start");
     }
     outcome
