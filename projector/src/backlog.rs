@@ -24,6 +24,11 @@ impl Backlog {
         self.behind.lock().unwrap_or_else(PoisonError::into_inner).contains(&partition)
     }
 
+    /// Whether every partition has caught up.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Marks a partition as caught up.
     pub(crate) fn caught_up(&self, partition: u32) {
         let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);

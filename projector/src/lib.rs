@@ -10,6 +10,7 @@ mod error;
 mod output;
 mod partition;
 mod poison;
+mod rebuild;
 mod release;
 mod settings;
 mod supervise;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
+pub use rebuild::rebuild;
 pub use settings::Settings;
 
 use backlog::Backlog;
@@ -56,13 +58,7 @@ pub fn run(
 
 async fn project(context: Context, shutdown: CancellationToken) -> Result<(), Error> {
     check_version(&context.store).await?;
-    let mut tasks = JoinSet::new();
-    for partition in 0..context.log.partition_count() {
-        let context = context.clone();
-        tasks.spawn(supervise(format!("partition {partition}"), shutdown.clone(), move |stop| {
-            Partition::new(context.clone(), partition).run(stop)
-        }));
-    }
+    let mut tasks = spawn_partitions(&context, &shutdown);
     let (log, store, settings) = (context.log.clone(), context.store.clone(), context.settings);
     tasks.spawn(supervise("agent output".to_owned(), shutdown.clone(), move |stop| {
         output::run(log.clone(), store.clone(), settings, stop)
@@ -72,6 +68,18 @@ async fn project(context: Context, shutdown: CancellationToken) -> Result<(), Er
     }));
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Starts the projection of every partition.
+fn spawn_partitions(context: &Context, shutdown: &CancellationToken) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for partition in 0..context.log.partition_count() {
+        let context = context.clone();
+        tasks.spawn(supervise(format!("partition {partition}"), shutdown.clone(), move |stop| {
+            Partition::new(context.clone(), partition).run(stop)
+        }));
+    }
+    tasks
 }
 
 /// Rows of another version must not be mixed with this build's.

@@ -28,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Project until stopped (the default).
     Run,
+    /// Read the whole log anew beside the live read model, then put the result in its place.
+    Rebuild,
     /// List, inspect, retry and discard records that could not be applied.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -40,6 +42,7 @@ async fn main() -> anyhow::Result<()> {
     telemetry::init(&config.telemetry)?;
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => project(&config).await,
+        Command::Rebuild => rebuild(&config).await,
         Command::DeadLetters(command) => dead_letters::run(&connect_store(&config).await?, command).await,
     }
 }
@@ -69,17 +72,35 @@ async fn project(config: &Config) -> anyhow::Result<()> {
     Ok(outcome?)
 }
 
+async fn rebuild(config: &Config) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals()?;
+    let log = connect_log(config).await?;
+    let settings = Settings::from(&config.projector);
+    let connections = config.read_store.max_connections;
+    let is_done = muster_projector::rebuild(log, store_url(config)?, connections, settings, shutdown.token()).await?;
+    anyhow::ensure!(is_done, "stopped on the way; the read model is as it was");
+    Ok(())
+}
+
+fn store_url(config: &Config) -> anyhow::Result<&str> {
+    let url = config.read_store.url.as_ref();
+    Ok(url.context("configuration key `read_store.url` is not set (MUSTER_READ_STORE__URL)")?.expose())
+}
+
 async fn connect_store(config: &Config) -> anyhow::Result<ReadStore> {
-    let url = config.read_store.url.as_ref().context("configuration key `read_store.url` is not set")?;
-    Ok(ReadStore::connect(url.expose(), config.read_store.max_connections).await?)
+    Ok(ReadStore::connect(store_url(config)?, config.read_store.max_connections).await?)
 }
 
 async fn connect_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
     let kafka = &config.log.kafka;
     let log = match config.log.kind {
         LogKind::Postgres => {
-            let url = config.log.postgres_url.as_ref().context("configuration key `log.postgres_url` is not set")?;
-            LogConfig::Postgres(PostgresConfig { partitions: kafka.partitions, ..PostgresConfig::new(url.expose()) })
+            let url = config
+                .log
+                .postgres_url
+                .as_ref()
+                .context("configuration key `log.postgres_url` is not set (MUSTER_LOG__POSTGRES_URL)")?;
+            LogConfig::Postgres(PostgresConfig::new(url.expose()))
         }
         LogKind::Kafka => LogConfig::Kafka(KafkaConfig {
             topic_prefix: kafka.topic_prefix.clone(),

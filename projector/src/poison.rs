@@ -4,10 +4,11 @@
 use muster_domain::event::Event;
 use muster_domain::time::Timestamp;
 use muster_event_log::{DeadLetter, LogOffset, Poison};
-use muster_read_store::{PROJECTION, Poisoned};
+use muster_read_store::{LIVE_SCHEMA, PROJECTION, ParkOutcome, Poisoned};
 
 use crate::Context;
 use crate::error::Error;
+use crate::release;
 
 /// Sets aside a record that holds no event this build can read.
 pub(crate) async fn set_aside(
@@ -81,22 +82,29 @@ pub(crate) fn from_event(partition: u32, offset: i64, event: &Event, error: &mus
 
 async fn send(context: &Context, poisoned: &Poisoned, attempts: u32) -> Result<(), Error> {
     publish(context, poisoned, attempts).await?;
-    if context.store.park(poisoned).await? {
-        metrics::counter!("muster_projector_dead_letters_total").increment(1);
-        tracing::error!(
-            partition = poisoned.partition,
-            offset = poisoned.log_offset,
-            project_id = poisoned.project_id.map(|id| id.to_string()),
-            event_type = poisoned.event_type,
-            error = poisoned.error,
-            "a record was set aside; its project waits until the dead letter is retried or discarded"
-        );
+    match context.store.park(poisoned).await? {
+        ParkOutcome::Waits => {}
+        ParkOutcome::DiscardedBefore => release::run(context, poisoned.partition).await?,
+        ParkOutcome::Parked => {
+            metrics::counter!("muster_projector_dead_letters_total").increment(1);
+            tracing::error!(
+                partition = poisoned.partition,
+                offset = poisoned.log_offset,
+                project_id = poisoned.project_id.map(|id| id.to_string()),
+                event_type = poisoned.event_type,
+                error = poisoned.error,
+                "a record was set aside; its project waits until the dead letter is retried or discarded"
+            );
+        }
     }
     Ok(())
 }
 
-/// Puts a record on the dead-letter topic.
+/// Puts a record on the dead-letter topic. A rebuild meets the same records again and tells nobody.
 pub(crate) async fn publish(context: &Context, poisoned: &Poisoned, attempts: u32) -> Result<(), Error> {
+    if context.store.schema() != LIVE_SCHEMA {
+        return Ok(());
+    }
     let headers = poisoned.headers.as_object().into_iter().flatten();
     let letter = DeadLetter {
         partition: poisoned.partition,

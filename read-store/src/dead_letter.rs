@@ -49,6 +49,17 @@ pub enum Release {
     Discard,
 }
 
+/// What became of a record that was to be set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkOutcome {
+    /// It is a dead letter now, and its project waits behind it.
+    Parked,
+    /// Its project waits behind an earlier one; its release will come upon this one.
+    Waits,
+    /// It was discarded before, in the read model that a rebuild replaces: its project's release is asked for already.
+    DiscardedBefore,
+}
+
 /// Where a dead letter stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeadLetterState {
@@ -155,14 +166,19 @@ impl From<LetterRow> for DeadLetter {
 
 impl ReadStore {
     /// Sets a record aside, parks its project behind it, and moves the partition past it: one transaction. A record of
-    /// a project that already waits is left to its release. Returns whether it was set aside.
-    pub async fn park(&self, poisoned: &Poisoned) -> Result<bool, Error> {
+    /// a project that already waits is left to its release: [`ParkOutcome`] says which.
+    pub async fn park(&self, poisoned: &Poisoned) -> Result<ParkOutcome, Error> {
         let mut transaction = self.begin().await?;
         let stored = lock_offset(&mut transaction, poisoned.partition).await?;
         let parked = parked_in(&mut transaction, poisoned.partition).await?;
         let is_new = stored <= poisoned.log_offset && poisoned.project_id.is_none_or(|id| !parked.contains(&id));
+        let mut outcome = ParkOutcome::Waits;
         if is_new {
-            let id = store_letter(&mut transaction, poisoned).await?;
+            let (id, state) = store_letter(&mut transaction, poisoned).await?;
+            outcome = match state {
+                DeadLetterState::Parked => ParkOutcome::Parked,
+                _ => ParkOutcome::DiscardedBefore,
+            };
             if let Some(project_id) = poisoned.project_id {
                 sqlx::query(
                     "insert into parked_projects (projection, project_id, partition, from_offset, dead_letter_id)
@@ -181,7 +197,7 @@ impl ReadStore {
         }
         move_offset(&mut transaction, poisoned.partition, poisoned.log_offset + 1).await?;
         transaction.commit().await.doing("parking a record")?;
-        Ok(is_new)
+        Ok(outcome)
     }
 
     /// Asks for a parked dead letter to be tried again or left out. One without a project has nothing behind it: it can
@@ -271,7 +287,7 @@ impl ReadStore {
     pub async fn repark(&self, parked: &Parked, poisoned: &Poisoned) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
         lock_offset(&mut transaction, parked.partition).await?;
-        let id = store_letter(&mut transaction, poisoned).await?;
+        let (id, _) = store_letter(&mut transaction, poisoned).await?;
         if id != parked.dead_letter_id {
             finish_letter(&mut transaction, parked.dead_letter_id).await?;
         }
@@ -326,15 +342,18 @@ pub(crate) async fn parked_in(connection: &mut PgConnection, partition: u32) -> 
     Ok(ids.into_iter().map(ProjectId).collect())
 }
 
-/// Stores a letter, or counts one more attempt of the one that is there. Returns its id.
-async fn store_letter(connection: &mut PgConnection, poisoned: &Poisoned) -> Result<i64, Error> {
-    sqlx::query_scalar(
+/// Stores a letter, or counts one more attempt of the one that is there. One that was discarded is to be discarded again.
+/// Returns its id and state.
+async fn store_letter(connection: &mut PgConnection, poisoned: &Poisoned) -> Result<(i64, DeadLetterState), Error> {
+    let (id, state): (i64, String) = sqlx::query_as(
         "insert into dead_letters (projection, partition, log_offset, project_id, task_id, event_type, error, raw,
              headers, attempts, state)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 'parked')
          on conflict (projection, partition, log_offset) do update set
-             error = excluded.error, attempts = dead_letters.attempts + 1, state = 'parked', updated_at = now()
-         returning dead_letter_id",
+             error = excluded.error, attempts = dead_letters.attempts + 1, updated_at = now(),
+             state = case when dead_letters.state <> 'discarded' then 'parked'
+                          when dead_letters.project_id is null then 'discarded' else 'discarding' end
+         returning dead_letter_id, state",
     )
     .bind(PROJECTION)
     .bind(partition_column(poisoned.partition))
@@ -347,7 +366,8 @@ async fn store_letter(connection: &mut PgConnection, poisoned: &Poisoned) -> Res
     .bind(&poisoned.headers)
     .fetch_one(connection)
     .await
-    .doing("dead_letters")
+    .doing("dead_letters")?;
+    Ok((id, DeadLetterState::parse(&state)))
 }
 
 async fn finish_letter(connection: &mut PgConnection, dead_letter_id: i64) -> Result<(), Error> {

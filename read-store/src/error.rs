@@ -49,6 +49,9 @@ pub enum Error {
     /// A schema name that is not a plain lower-case identifier. A mistake of the caller.
     #[error("{0:?} is no plain lower-case schema name")]
     SchemaName(String),
+    /// Another rebuild is under way. Answer 409; wait for it to end.
+    #[error("another rebuild of the read model is under way")]
+    RebuildRunning,
     /// There is no such dead letter, or it is not in a state that allows what was asked. Answer 404 or 409.
     #[error("dead letter {dead_letter_id} is not parked")]
     NotParked {

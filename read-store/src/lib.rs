@@ -15,6 +15,7 @@ mod history;
 mod notify;
 mod offset;
 mod output;
+mod rebuild;
 mod rows;
 
 pub mod query;
@@ -24,9 +25,10 @@ pub mod limits;
 
 pub use audit::{AuditFault, AuditReport};
 pub use batch::{Applied, Gaps};
-pub use dead_letter::{DeadLetter, DeadLetterState, Parked, Poisoned, Release};
+pub use dead_letter::{DeadLetter, DeadLetterState, ParkOutcome, Parked, Poisoned, Release};
 pub use error::Error;
 pub use notify::{Listener, Wakeup};
 pub use offset::{Claim, PROJECTION, VERSION};
 pub use output::OutputLine;
+pub use rebuild::{Held, Rebuild};
 pub use store::{LIVE_SCHEMA, ReadStore};

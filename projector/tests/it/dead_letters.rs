@@ -1,10 +1,15 @@
 //! A bad record stops its project and no other, and nothing is lost: log minus read model = dead letters (I8).
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use muster_domain::id::ProjectId;
-use muster_event_log::Poison;
 use muster_event_log::memory::MemoryLog;
+use muster_event_log::{EventLog, Poison};
+use muster_projector::Settings;
 use muster_read_store::{DeadLetter, DeadLetterState, ReadStore, Release};
 use muster_test_kit::{eventually, eventually_some};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{
     Running, SOON, count, event, execute, fresh_store, fresh_store_and_url, project, reaches, reads_everything,
@@ -147,5 +152,27 @@ async fn a_record_of_no_known_project_parks_nobody() {
     reaches(&store, good, 1).await;
     assert_eq!(store.parked(0).await.unwrap(), []);
     letter_in(&store, DeadLetterState::Parked).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_discarded_stays_out_of_a_rebuild() {
+    let (bad, good) = (project("bad"), project("good"));
+    let (log, (store, url)) = (log_with_poison(bad, good), fresh_store_and_url().await);
+    let running = Running::start(&log, &store);
+    let letter = letter_in(&store, DeadLetterState::Parked).await;
+    reads_everything(&log, &store).await;
+    store.request_release(letter.dead_letter_id, Release::Discard).await.unwrap();
+    reaches(&store, bad, 8).await;
+
+    let settings = Settings { batch_max_events: 3, batch_max_wait: Duration::ZERO };
+    let handle: Arc<dyn EventLog> = Arc::new(log.clone());
+    assert!(muster_projector::rebuild(handle, &url, 2, settings, CancellationToken::new()).await.unwrap());
+
+    assert_eq!(store.project_position(bad).await.unwrap(), 8);
+    assert_eq!(count(&store, bad).await, 7);
+    assert_eq!(store.parked(0).await.unwrap(), []);
+    letter_in(&store, DeadLetterState::Discarded).await;
+    assert_eq!(log.dead_letters().len(), 1);
     running.stop().await;
 }

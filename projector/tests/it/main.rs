@@ -5,4 +5,5 @@ mod dead_letters;
 mod faults;
 mod output;
 mod projection;
+mod rebuild;
 mod support;

@@ -35,7 +35,12 @@ pub(crate) async fn fresh_store_and_url() -> (ReadStore, String) {
 
 /// Runs SQL behind the store's back.
 pub(crate) fn execute(url: &str, sql: &str) {
-    Binaries::find().unwrap().psql(url, sql).unwrap();
+    query(url, sql);
+}
+
+/// The same, and what it answers.
+pub(crate) fn query(url: &str, sql: &str) -> String {
+    Binaries::find().unwrap().psql(url, sql).unwrap()
 }
 
 /// A running projector.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use muster_domain::event::Event;
-use muster_read_store::{DeadLetterState, Error, Gaps, Poisoned, ReadStore, Release};
+use muster_read_store::{DeadLetterState, Error, Gaps, ParkOutcome, Poisoned, ReadStore, Release};
 use serde_json::json;
 
 use crate::support::{dump, fresh_store};
@@ -31,7 +31,7 @@ async fn parked_tale(store: &ReadStore, name: &str) -> (Tale, Vec<(i64, Arc<Even
     let tale = whole_tale(name);
     let records = tale.records();
     store.apply_batch(0, &records[..5], records[4].0 + 1).await.unwrap();
-    assert!(store.park(&poisoned(&tale, records[5].0)).await.unwrap());
+    assert_eq!(store.park(&poisoned(&tale, records[5].0)).await.unwrap(), ParkOutcome::Parked);
     (tale, records)
 }
 
@@ -52,7 +52,7 @@ async fn only_the_project_of_a_dead_letter_waits() {
     assert_eq!((letters[0].state, letters[0].attempts), (DeadLetterState::Parked, 1));
     assert_eq!(letters[0].record.raw, [0, 1, 2]);
     assert_eq!(letters[0].record.error, "not Avro \u{fffd}");
-    assert!(!store.park(&poisoned(&tale, 2001)).await.unwrap(), "a record behind the dead letter waits as well");
+    assert_eq!(store.park(&poisoned(&tale, 2001)).await.unwrap(), ParkOutcome::Waits);
     assert_eq!(store.next_offset(0).await.unwrap(), 2002);
 }
 
@@ -135,7 +135,7 @@ async fn only_a_parked_letter_can_be_released() {
     let store = fresh_store().await;
     let (_, records) = parked_tale(&store, "once").await;
     let nameless = Poisoned { project_id: None, log_offset: records[6].0, ..poisoned(&Tale::new("x"), 0) };
-    assert!(store.park(&nameless).await.unwrap());
+    assert_eq!(store.park(&nameless).await.unwrap(), ParkOutcome::Parked);
     let letters = store.dead_letters(None, None, 10).await.unwrap();
     let (nameless, named) = (letters[0].dead_letter_id, letters[1].dead_letter_id);
 
