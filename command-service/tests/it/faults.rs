@@ -1,0 +1,180 @@
+//! What happens when the log fails: no command is lost, none is there twice, and no answer is a lie.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use muster_command_service::Settings;
+use muster_event_log::memory::MemoryLog;
+use muster_test_kit::eventually;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{App, Fault, FaultyLog, PARTITIONS, PATIENCE, assert_gapless};
+
+#[tokio::test]
+async fn an_append_whose_answer_was_lost_is_answered_by_what_the_log_says() {
+    let log = FaultyLog::new(PARTITIONS);
+    let app = App::over(Arc::new(log.clone())).await;
+    let project = app.project().await;
+    let tasks = format!("/api/projects/{project}/tasks");
+    let key = Uuid::now_v7();
+
+    log.fail_next(&[Fault::WrittenButLost]).await;
+    let landed = app.post_with_key(key, &tasks, &json!({ "title": "Landed" })).await.ok();
+    assert_eq!(app.post_with_key(key, &tasks, &json!({ "title": "Landed" })).await.ok().body, landed.body);
+
+    let key = Uuid::now_v7();
+    log.fail_next(&[Fault::LostUnwritten]).await;
+    let lost = app.post_with_key(key, &tasks, &json!({ "title": "Lost" })).await;
+    assert_eq!(lost.refused(503, "unavailable").body["in_doubt"], false);
+    assert_eq!(lost.headers["retry-after"], "1");
+    app.post_with_key(key, &tasks, &json!({ "title": "Lost" })).await.ok();
+
+    assert_gapless(&app.events().await);
+    assert_eq!(app.events().await.len(), 1 + 2 + 2);
+}
+
+#[tokio::test]
+async fn what_was_decided_on_top_of_a_failed_append_is_undone() {
+    let log = FaultyLog::new(1);
+    let app = Arc::new(App::over(Arc::new(log.clone())).await);
+    let project = app.project().await;
+    let task = app.task(project, "One").await;
+    let gate = log.close_gate().await;
+    log.fail_next(&[Fault::Unavailable]).await;
+    let send = |action: &'static str| {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move { app.post(&format!("/api/tasks/{task}/{action}"), &json!({})).await })
+    };
+    let cancel = send("cancel");
+    eventually(PATIENCE, || async { log.waiting() == 1 }).await;
+    // Refused only because of the cancellation, which has not happened: it must not be answered as if it had.
+    let second = send("cancel");
+    let retry = send("retry");
+    tokio::task::yield_now().await;
+    gate.add_permits(100);
+    for answer in [cancel, second, retry] {
+        let answer = answer.await.unwrap();
+        let code = answer.body["code"].clone();
+        assert!(code == "unavailable" || code == "invalid_transition" || answer.status == 200, "{}", answer.body);
+    }
+    app.post(&format!("/api/tasks/{task}/cancel"), &json!({})).await;
+    let events = app.events().await;
+    assert_gapless(&events);
+    assert_eq!(events.iter().filter(|event| event.event_type() == "user.cancelled_task").count(), 1);
+}
+
+#[tokio::test]
+async fn commands_decided_during_an_append_go_out_in_one() {
+    let log = FaultyLog::new(1);
+    let app = Arc::new(App::over(Arc::new(log.clone())).await);
+    let project = app.project().await;
+    let gate = log.close_gate().await;
+    let send = |n: usize| {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move { app.task(project, &format!("Task {n}")).await })
+    };
+    let first = send(0);
+    eventually(PATIENCE, || async { log.waiting() == 1 }).await;
+    let others: Vec<_> = (1..=50).map(send).collect();
+    // All are decided before the gate opens: each has passed the one thread that runs this test.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(100);
+    first.await.unwrap();
+    for other in others {
+        other.await.unwrap();
+    }
+    assert_eq!(log.append_sizes().await, [1, 2, 100]);
+    assert_gapless(&app.events().await);
+}
+
+#[tokio::test]
+async fn a_full_mailbox_is_said_at_once() {
+    let log = FaultyLog::new(1);
+    let settings = Settings { mailbox_capacity: 2, batch_max_events: 1, ..Settings::default() };
+    let app = Arc::new(App::with(Arc::new(log.clone()), settings).await);
+    let project = app.project().await;
+    let gate = log.close_gate().await;
+    let tasks = format!("/api/projects/{project}/tasks");
+    let sent: Vec<_> = (0..20)
+        .map(|_| {
+            let (app, tasks) = (Arc::clone(&app), tasks.clone());
+            tokio::spawn(async move { app.post(&tasks, &json!({ "title": "x" })).await })
+        })
+        .collect();
+    eventually(PATIENCE, || async { sent.iter().filter(|task| task.is_finished()).count() >= 16 }).await;
+    gate.add_permits(100);
+    let answers = join_all(sent).await;
+    let (ok, refused): (Vec<_>, Vec<_>) = answers.into_iter().map(Result::unwrap).partition(|it| it.status == 200);
+    // One at the log, one decided behind it, two in the mailbox.
+    assert_eq!((ok.len(), refused.len()), (4, 16));
+    for answer in &refused {
+        assert_eq!(answer.refused(429, "overloaded").headers["retry-after"], "1");
+    }
+}
+
+#[tokio::test]
+async fn two_instances_fence_each_other_and_no_command_is_lost_or_twice() {
+    let log = MemoryLog::new(PARTITIONS);
+    let one = App::over(Arc::new(log.clone())).await;
+    let two = App::over(Arc::new(log.clone())).await;
+    let project = one.project().await;
+    let tasks = format!("/api/projects/{project}/tasks");
+    // `two` has not read the project yet: it learns of it when it takes the partition over.
+    let mut sent = 0;
+    for round in 0..10 {
+        for app in [&one, &two] {
+            let key = Uuid::now_v7();
+            let body = json!({ "title": format!("Task {round}") });
+            eventually(PATIENCE, || async {
+                let answer = app.post_with_key(key, &tasks, &body).await;
+                if answer.status == 403 {
+                    // What a stale instance says; any command that writes makes it look.
+                    app.project().await;
+                }
+                answer.status == 200
+            })
+            .await;
+            sent += 1;
+        }
+    }
+    let events = one.events().await;
+    assert_gapless(&events);
+    let created = events.iter().filter(|e| e.project_id == project && e.event_type() == "task.created").count();
+    assert_eq!(created, sent);
+}
+
+#[tokio::test]
+async fn a_zombie_that_was_fenced_gets_nothing_into_the_log() {
+    let log = MemoryLog::new(1);
+    let zombie = App::over(Arc::new(log.clone())).await;
+    let project = zombie.project().await;
+    let task = zombie.task(project, "One").await;
+    let heir = App::over(Arc::new(log.clone())).await;
+    heir.post(&format!("/api/tasks/{task}/cancel"), &json!({})).await.ok();
+    // The zombie still thinks the card may be cancelled. Its append is refused, and it learns better.
+    let key = Uuid::now_v7();
+    let path = format!("/api/tasks/{task}/cancel");
+    let stale = zombie.post_with_key(key, &path, &json!({})).await;
+    stale.refused(503, "unavailable");
+    zombie.post_with_key(key, &path, &json!({})).await.refused(409, "invalid_transition");
+    assert_gapless(&zombie.events().await);
+}
+
+#[tokio::test]
+async fn while_the_log_is_away_callers_are_told_and_later_served() {
+    let log = FaultyLog::new(1);
+    let settings = Settings { recovery_patience: Duration::from_millis(50), ..Settings::default() };
+    let app = App::with(Arc::new(log.clone()), settings).await;
+    let project = app.project().await;
+    log.fail_next(&[Fault::Unavailable; 3]).await;
+    let tasks = format!("/api/projects/{project}/tasks");
+    for _ in 0..3 {
+        app.post(&tasks, &json!({ "title": "x" })).await.refused(503, "unavailable");
+    }
+    app.post(&tasks, &json!({ "title": "x" })).await.ok();
+    assert_eq!(app.events().await.len(), 3);
+}

@@ -1,0 +1,10 @@
+//! The write side as callers meet it: through HTTP, on the log in memory and in Postgres.
+
+mod support;
+
+mod claims;
+mod commands;
+mod faults;
+mod idempotency;
+mod postgres;
+mod work;

@@ -1,0 +1,150 @@
+//! A log in memory whose appends can be made to fail, to hang, or to lose their answer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use muster_domain::event::Event;
+use muster_event_log::memory::MemoryLog;
+use muster_event_log::{
+    AgentOutput, Appended, DeadLetter, Error, EventLog, LogOffset, LogRecord, OutputRecord, PartitionWriter,
+};
+use tokio::sync::{Mutex, Semaphore};
+
+/// What befalls the next append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is written, and nobody learns of it.
+    WrittenButLost,
+    /// It is not written, and nobody learns of it.
+    LostUnwritten,
+    /// The log says that it is away.
+    Unavailable,
+}
+
+#[derive(Clone)]
+pub struct FaultyLog {
+    inner: MemoryLog,
+    faults: Arc<Mutex<Vec<Fault>>>,
+    /// Appends wait for a permit while there is a gate.
+    gate: Arc<Mutex<Option<Arc<Semaphore>>>>,
+    waiting: Arc<std::sync::atomic::AtomicUsize>,
+    sizes: Arc<Mutex<Vec<usize>>>,
+}
+
+impl FaultyLog {
+    pub fn new(partitions: u32) -> Self {
+        Self {
+            inner: MemoryLog::new(partitions),
+            faults: Arc::default(),
+            gate: Arc::default(),
+            waiting: Arc::default(),
+            sizes: Arc::default(),
+        }
+    }
+
+    /// The next appends fail like this, in order.
+    pub async fn fail_next(&self, faults: &[Fault]) {
+        self.faults.lock().await.extend_from_slice(faults);
+    }
+
+    /// From now on appends wait.
+    pub async fn close_gate(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.gate.lock().await = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// How many appends wait at the gate.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Number of events of each append so far.
+    pub async fn append_sizes(&self) -> Vec<usize> {
+        self.sizes.lock().await.clone()
+    }
+}
+
+struct Writer {
+    inner: Box<dyn PartitionWriter>,
+    log: FaultyLog,
+}
+
+#[async_trait]
+impl PartitionWriter for Writer {
+    fn partition(&self) -> u32 {
+        self.inner.partition()
+    }
+
+    fn end(&self) -> LogOffset {
+        self.inner.end()
+    }
+
+    async fn append(&mut self, expected_end: LogOffset, events: &[Arc<Event>]) -> Result<Appended, Error> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let gate = self.log.gate.lock().await.clone();
+        if let Some(gate) = gate {
+            self.log.waiting.fetch_add(1, SeqCst);
+            gate.acquire().await.expect("it is never closed").forget();
+            self.log.waiting.fetch_sub(1, SeqCst);
+        }
+        self.log.sizes.lock().await.push(events.len());
+        let mut faults = self.log.faults.lock().await;
+        let fault = (!faults.is_empty()).then(|| faults.remove(0));
+        drop(faults);
+        let partition = self.inner.partition();
+        let lost = Error::Indeterminate { partition, reason: "a test".to_owned() };
+        match fault {
+            None => self.inner.append(expected_end, events).await,
+            Some(Fault::WrittenButLost) => {
+                self.inner.append(expected_end, events).await?;
+                Err(lost)
+            }
+            Some(Fault::LostUnwritten) => Err(lost),
+            Some(Fault::Unavailable) => Err(Error::Unavailable { reason: "a test".to_owned() }),
+        }
+    }
+}
+
+#[async_trait]
+impl EventLog for FaultyLog {
+    fn partition_count(&self) -> u32 {
+        self.inner.partition_count()
+    }
+
+    async fn open_writer(&self, partition: u32) -> Result<Box<dyn PartitionWriter>, Error> {
+        Ok(Box::new(Writer { inner: self.inner.open_writer(partition).await?, log: self.clone() }))
+    }
+
+    async fn end(&self, partition: u32) -> Result<LogOffset, Error> {
+        self.inner.end(partition).await
+    }
+
+    async fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<LogRecord>, Error> {
+        self.inner.read(partition, from, max).await
+    }
+
+    async fn subscribe(
+        &self,
+        partition: u32,
+        from: LogOffset,
+    ) -> Result<BoxStream<'static, Result<LogRecord, Error>>, Error> {
+        self.inner.subscribe(partition, from).await
+    }
+
+    async fn append_output(&self, lines: Vec<AgentOutput>) -> Result<(), Error> {
+        self.inner.append_output(lines).await
+    }
+
+    async fn subscribe_output(
+        &self,
+        from: Vec<(u32, LogOffset)>,
+    ) -> Result<BoxStream<'static, Result<OutputRecord, Error>>, Error> {
+        self.inner.subscribe_output(from).await
+    }
+
+    async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {
+        self.inner.dead_letter(letter).await
+    }
+}
