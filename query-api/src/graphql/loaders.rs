@@ -1,0 +1,120 @@
+//! Batching loaders: the children of every row of a list are read by one statement. They ask no permission: whoever
+//! was given the parent may see the children, which are of the same project.
+
+use std::collections::HashMap;
+
+use async_graphql::dataloader::Loader;
+use muster_domain::model::TaskStatus;
+use muster_read_store::ReadStore;
+use muster_read_store::query::{
+    Artifact, Dependency, Iteration, Member, Project, Question, Run, Session, Subtask, Task,
+};
+use uuid::Uuid;
+
+use crate::fault::Fault;
+
+/// Reads rows for many parents at once.
+pub(super) struct Loaders {
+    store: ReadStore,
+}
+
+impl Loaders {
+    pub(super) const fn new(store: ReadStore) -> Self {
+        Self { store }
+    }
+}
+
+macro_rules! children {
+    ($($(#[$meta:meta])* $key:ident: $row:ty = $method:ident by $parent:ident;)+) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(super) struct $key(pub(super) Uuid);
+
+        impl Loader<$key> for Loaders {
+            type Value = Vec<$row>;
+            type Error = Fault;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, Vec<$row>>, Fault> {
+                let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+                let mut found: HashMap<$key, Vec<$row>> = HashMap::new();
+                for row in self.store.$method(&ids).await? {
+                    found.entry($key(row.$parent)).or_default().push(row);
+                }
+                Ok(found)
+            }
+        }
+    )+};
+}
+
+children! {
+    /// A project's members.
+    MembersOf: Member = members_of by project_id;
+    /// A project's runs that have not ended.
+    ActiveRunsOf: Run = active_runs_of by project_id;
+    /// A project's open questions.
+    OpenQuestionsOf: Question = open_questions_of by project_id;
+    /// A task's subtasks.
+    SubtasksOf: Subtask = subtasks_of by task_id;
+    /// A task's runs.
+    RunsOfTask: Run = runs_of by task_id;
+    /// A task's artifacts.
+    ArtifactsOf: Artifact = artifacts_of by task_id;
+    /// A task's questions.
+    QuestionsOf: Question = questions_of by task_id;
+    /// What a task waits for.
+    BlockersOf: Dependency = blockers_of by task_id;
+    /// What waits for a task.
+    BlockedBy: Dependency = blocked_by by blocked_by;
+    /// A run's iterations.
+    IterationsOf: Iteration = iterations_of by run_id;
+}
+
+macro_rules! singles {
+    ($($(#[$meta:meta])* $key:ident: $row:ty = $method:ident by $id:ident;)+) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(super) struct $key(pub(super) Uuid);
+
+        impl Loader<$key> for Loaders {
+            type Value = $row;
+            type Error = Fault;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $row>, Fault> {
+                let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+                let rows = self.store.$method(&ids).await?;
+                Ok(rows.into_iter().map(|row| ($key(row.$id), row)).collect())
+            }
+        }
+    )+};
+}
+
+singles! {
+    /// A project.
+    ProjectOf: Project = projects_by_id by project_id;
+    /// A task.
+    TaskOf: Task = tasks_by_id by task_id;
+    /// A subtask.
+    SubtaskOf: Subtask = subtasks_by_id by subtask_id;
+    /// A run.
+    RunOf: Run = runs_by_id by run_id;
+    /// A session.
+    SessionOf: Session = sessions_by_id by session_id;
+}
+
+/// How many tasks of a project are in each status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TaskCountsOf(pub(super) Uuid);
+
+impl Loader<TaskCountsOf> for Loaders {
+    type Value = Vec<(TaskStatus, u64)>;
+    type Error = Fault;
+
+    async fn load(&self, keys: &[TaskCountsOf]) -> Result<HashMap<TaskCountsOf, Self::Value>, Fault> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mut found: HashMap<_, Self::Value> = HashMap::new();
+        for (project, status, count) in self.store.task_counts(&ids).await? {
+            found.entry(TaskCountsOf(project)).or_default().push((status, count));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,130 @@
+//! What can be followed. Every stream resumes where a client left off, and none is held up by another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Subscription as GraphqlSubscription};
+use futures::stream::{self, Stream, StreamExt};
+use muster_domain::id::{ProjectId, RunId, TaskId};
+use muster_read_store::{ReadStore, query};
+use uuid::Uuid;
+
+use super::context::{caller, id, maybe_id, services};
+use super::event::Event;
+use super::run::OutputLine;
+use super::task::Task;
+use crate::fault::Result;
+use crate::follow::{Follow, FollowOutput};
+
+/// Subscriptions.
+pub struct Subscription;
+
+#[GraphqlSubscription]
+impl Subscription {
+    /// Every event of a project, once and in order: those behind `after` first, then live. Without `after`, from now on.
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        project_id: ID,
+        #[graphql(desc = "A position; 0 for the whole history.")] after: Option<u64>,
+        #[graphql(desc = "Only events of this task. Positions of the others are passed over.")] task_id: Option<ID>,
+    ) -> Result<impl Stream<Item = Result<Event>> + use<>> {
+        let only: Option<TaskId> = maybe_id("taskId", task_id.as_ref())?;
+        let follow = follow(ctx, id("projectId", &project_id)?, after).await?;
+        let wanted = move |task: Option<Uuid>| only.is_none_or(|only| task == Some(only.0));
+        let batches = batches(follow).map(move |batch| match batch {
+            Ok(events) => {
+                let events = events.into_iter().filter(|event| wanted(event.task_id));
+                events.map(|event| Ok(Event::from(event))).collect()
+            }
+            Err(fault) => vec![Err(fault)],
+        });
+        until_stop(ctx, batches.flat_map(stream::iter))
+    }
+
+    /// A task of the project as it is after each change, from now on; several changes at once are told as one.
+    async fn task_changed(
+        &self,
+        ctx: &Context<'_>,
+        project_id: ID,
+        #[graphql(desc = "Tasks that changed behind this position first.")] after: Option<u64>,
+    ) -> Result<impl Stream<Item = Result<Task>> + use<>> {
+        let follow = follow(ctx, id("projectId", &project_id)?, after).await?;
+        let store = services(ctx)?.store.clone();
+        let batches = batches(follow).then(move |batch| changed(store.clone(), batch));
+        until_stop(ctx, batches.flat_map(stream::iter))
+    }
+
+    /// Lines that a run's agent writes, once and in order: those behind line `after` first, then live. Without `after`,
+    /// from the first.
+    async fn agent_output(
+        &self,
+        ctx: &Context<'_>,
+        run_id: ID,
+        #[graphql(desc = "A line number.")] after: Option<u64>,
+    ) -> Result<impl Stream<Item = Result<OutputLine>> + use<>> {
+        let services = services(ctx)?;
+        let run_id: RunId = id("runId", &run_id)?;
+        let caller = caller(ctx)?;
+        let run = services.access.require_run(caller, run_id, None).await?;
+        let cursor = services.live.output(run_id, after.unwrap_or(0));
+        let follow = FollowOutput::new(cursor, ProjectId(run.project_id), services.access.clone(), caller.clone());
+        let lines = stream::unfold(Some(follow), |follow| async move {
+            let mut follow = follow?;
+            match follow.next().await {
+                Ok(lines) => Some((lines.into_iter().map(|line| Ok(line.into())).collect(), Some(follow))),
+                Err(fault) => Some((vec![Err(fault)], None)),
+            }
+        });
+        until_stop(ctx, lines.flat_map(stream::iter))
+    }
+}
+
+async fn follow(ctx: &Context<'_>, project_id: ProjectId, after: Option<u64>) -> Result<Follow> {
+    let services = services(ctx)?;
+    let caller = caller(ctx)?;
+    services.access.require(caller, project_id, None).await?;
+    let cursor = services.live.events(project_id, after).await?;
+    Ok(Follow::new(cursor, project_id, services.access.clone(), caller.clone()))
+}
+
+type Batch = Vec<Arc<query::Event>>;
+
+/// The batches of events; ends after an error.
+fn batches(follow: Follow) -> impl Stream<Item = Result<Batch>> {
+    stream::unfold(Some(follow), |follow| async move {
+        let mut follow = follow?;
+        match follow.next().await {
+            Ok(events) => Some((Ok(events), Some(follow))),
+            Err(fault) => Some((Err(fault), None)),
+        }
+    })
+}
+
+/// The tasks of a batch as they are now, in the order of their last change in it.
+async fn changed(store: ReadStore, batch: Result<Batch>) -> Vec<Result<Task>> {
+    let events = match batch {
+        Ok(events) => events,
+        Err(fault) => return vec![Err(fault)],
+    };
+    let mut order: Vec<Uuid> = Vec::new();
+    for task_id in events.iter().rev().filter_map(|event| event.task_id) {
+        if !order.contains(&task_id) {
+            order.push(task_id);
+        }
+    }
+    order.reverse();
+    match store.tasks_by_id(&order).await {
+        Ok(rows) => {
+            let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.task_id, row)).collect();
+            order.iter().filter_map(|id| rows.remove(id)).map(|row| Ok(row.into())).collect()
+        }
+        Err(error) => vec![Err(error.into())],
+    }
+}
+
+/// Ends the stream when the service stops.
+fn until_stop<S: Stream>(ctx: &Context<'_>, stream: S) -> Result<impl Stream<Item = S::Item> + use<S>> {
+    let stop = services(ctx)?.shutdown.token().cancelled_owned();
+    Ok(stream.take_until(stop))
+}

@@ -1,0 +1,90 @@
+//! A subscriber's own place in a project's events or a run's output. A slow one reads the history until it has caught
+//! up; it holds nobody back, and misses nothing.
+
+use std::sync::Arc;
+
+use muster_domain::id::{ProjectId, RunId};
+use muster_read_store::query::{Event, HistoryOf, Line};
+use muster_read_store::{Error, ReadStore};
+
+use super::feed::{Feed, Held, PAGE};
+use super::watermark::Watermark;
+
+/// Events given out at once.
+const BATCH: usize = 200;
+
+/// A place in a project's events.
+#[derive(Debug)]
+pub struct EventCursor {
+    store: ReadStore,
+    project_id: ProjectId,
+    feed: Arc<Feed>,
+    after: u64,
+}
+
+impl EventCursor {
+    pub(super) fn new(store: ReadStore, project_id: ProjectId, feed: Arc<Feed>, after: u64) -> Self {
+        Self { store, project_id, feed, after }
+    }
+
+    /// Position of the last event that was given out.
+    pub fn after(&self) -> u64 {
+        self.after
+    }
+
+    /// The next events in order, at least one; waits for them. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Vec<Arc<Event>>, Error> {
+        loop {
+            let events = match self.feed.held(self.after, BATCH) {
+                Held::Events(events) => events,
+                Held::Nothing => {
+                    self.feed.above(self.after).await;
+                    continue;
+                }
+                Held::TooFarBehind => {
+                    metrics::counter!("muster_query_history_reads_total").increment(1);
+                    let of = HistoryOf::Project { project_id: self.project_id, after: self.after };
+                    self.store.history(of, PAGE).await?.rows.into_iter().map(Arc::new).collect()
+                }
+            };
+            if let Some(last) = events.last() {
+                self.after = last.at();
+                return Ok(events);
+            }
+            // The history is shorter than the feed's start says: impossible while events are never deleted.
+            self.feed.above(self.after).await;
+        }
+    }
+}
+
+/// A place in a run's output.
+#[derive(Debug)]
+pub struct OutputCursor {
+    store: ReadStore,
+    run_id: RunId,
+    stored: Watermark,
+    after: u64,
+}
+
+impl OutputCursor {
+    pub(super) fn new(store: ReadStore, run_id: RunId, stored: Watermark, after: u64) -> Self {
+        Self { store, run_id, stored, after }
+    }
+
+    /// The run.
+    pub fn run_id(&self) -> RunId {
+        self.run_id
+    }
+
+    /// The next lines in order, at least one; waits for them. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Vec<Line>, Error> {
+        loop {
+            let lines = self.store.output(self.run_id, self.after, PAGE).await?.rows;
+            if let Some(last) = lines.last() {
+                self.after = u64::try_from(last.line_number).unwrap_or(self.after);
+                return Ok(lines);
+            }
+            self.stored.above(self.after).await;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The query service over real Postgres. Rows come from events that the domain decided, applied as the projector does.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test where it stands")]
+
+mod support;
+
+mod access;
+mod paging;
+mod queries;
+mod subscriptions;

@@ -1,0 +1,7 @@
+//! A world to ask about: a fresh database, a domain that decides commands, rows applied at once, and the service on top.
+
+mod server;
+mod world;
+
+pub use server::{ADMIN, Server, Socket};
+pub use world::World;

@@ -1,0 +1,136 @@
+//! The service on a port of its own, and a client for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use muster_query_api::QueryApi;
+use muster_service_kit::config::{Config, Secret, TokenConfig};
+use muster_service_kit::{Readiness, Shutdown, limits, serve};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::World;
+
+/// The user whose token may see everything.
+pub const ADMIN: &str = "root";
+
+/// Nothing a test waits for takes this long.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub struct Server {
+    pub url: String,
+    pub http: reqwest::Client,
+    pub shutdown: Shutdown,
+}
+
+impl Server {
+    pub async fn start(world: &Arc<World>) -> Self {
+        Self::start_with(world, |_| {}).await
+    }
+
+    /// Users `ada`, `bob` and `eve` have their name as token.
+    pub async fn start_with(world: &Arc<World>, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.query.min_position_timeout_ms = 300;
+        for user in ["ada", "bob", "eve", ADMIN] {
+            config.auth.tokens.push(TokenConfig {
+                token: Some(Secret::new(user)),
+                token_file: None,
+                user: user.to_owned(),
+                admin: user == ADMIN,
+            });
+        }
+        change(&mut config);
+        let shutdown = Shutdown::new();
+        let api = QueryApi::new(config.clone(), world.store.clone(), Arc::clone(world) as _);
+        let router = api.router(&Readiness::new(), &shutdown).await.unwrap();
+        let router = limits::standard_layers(router, &config);
+        let listener = serve::bind("127.0.0.1", 0).await.unwrap();
+        let url = listener.url().unwrap();
+        let stop = shutdown.clone();
+        tokio::spawn(async move { serve::serve(router, listener, &stop, Duration::from_secs(1)).await });
+        Self { url, http: reqwest::Client::new(), shutdown }
+    }
+
+    /// The whole answer, errors included.
+    pub async fn answer(&self, user: &str, document: &str, variables: Value) -> Value {
+        let request = self.http.post(format!("{}/graphql", self.url)).bearer_auth(user);
+        let body = json!({ "query": document, "variables": variables });
+        request.json(&body).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The data; fails the test when there are errors.
+    pub async fn data(&self, user: &str, document: &str, variables: Value) -> Value {
+        let mut answer = self.answer(user, document, variables).await;
+        assert!(answer.get("errors").is_none(), "{answer:#}");
+        answer["data"].take()
+    }
+
+    /// The code of the first error; fails the test when there is none.
+    pub async fn refusal(&self, user: &str, document: &str, variables: Value) -> String {
+        let answer = self.answer(user, document, variables).await;
+        let code = &answer["errors"][0]["extensions"]["code"];
+        code.as_str().unwrap_or_else(|| panic!("no error: {answer:#}")).to_owned()
+    }
+
+    pub async fn get(&self, user: &str, path: &str) -> reqwest::Response {
+        self.http.get(format!("{}{path}", self.url)).bearer_auth(user).send().await.unwrap()
+    }
+
+    /// Subscribes over a WebSocket.
+    pub async fn subscribe(&self, user: &str, document: &str, variables: Value) -> Socket {
+        let mut socket = self.connect(json!({ "authorization": format!("Bearer {user}") })).await;
+        assert_eq!(socket.receive().await["type"], "connection_ack");
+        let payload = json!({ "query": document, "variables": variables });
+        socket.send(&json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
+        socket
+    }
+
+    /// A socket whose `connection_init` was sent.
+    pub async fn connect(&self, payload: Value) -> Socket {
+        let address = format!("{}/graphql", self.url.replace("http", "ws"));
+        let mut request = address.into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        let mut socket = Socket { stream };
+        socket.send(&json!({ "type": "connection_init", "payload": payload })).await;
+        socket
+    }
+}
+
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Socket {
+    pub async fn send(&mut self, message: &Value) {
+        self.stream.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// The next message; a closed connection is `{"closed": code}`.
+    pub async fn receive(&mut self) -> Value {
+        loop {
+            let message = tokio::time::timeout(DEADLINE, self.stream.next()).await.expect("no message in time");
+            match message {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Close(frame))) => {
+                    return json!({ "closed": frame.map(|frame| u16::from(frame.code)) });
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return json!({ "closed": null }),
+            }
+        }
+    }
+
+    /// The data of the next result; fails the test on anything else.
+    pub async fn next(&mut self) -> Value {
+        let mut message = self.receive().await;
+        assert_eq!(message["type"], "next", "{message:#}");
+        assert!(message["payload"].get("errors").is_none(), "{message:#}");
+        message["payload"]["data"].take()
+    }
+}
