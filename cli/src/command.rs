@@ -24,7 +24,7 @@ pub fn run(cli: Cli, output: Output) -> Result {
     match cli.command {
         Command::Completions(args) => completions(&args),
         Command::Docs => output::raw(&docs::reference_page()),
-        Command::RehearsalAgent => rehearsal_agent(),
+        Command::RehearsalAgent => std::process::exit(muster_runner::rehearsal_agent_main()),
         command => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -67,8 +67,4 @@ fn completions(args: &CompletionsArgs) -> Result {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "muster", &mut script);
     output::raw(&String::from_utf8_lossy(&script))
-}
-
-fn rehearsal_agent() -> Result {
-    Err(Error::Failed("the rehearsal agent is not linked".to_owned()))
 }

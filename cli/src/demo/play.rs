@@ -7,7 +7,7 @@ use muster_client::domain::command::{ApprovePlan, CreateProject, CreateTask, Cri
 use muster_client::domain::event::{Event, EventData};
 use muster_client::domain::id::{ProjectId, TaskId};
 use muster_client::domain::model::{
-    AcceptanceCriterion, AgentConfig, AgentKind, Complexity, Priority, ProjectSettings, VerificationCommand,
+    AcceptanceCriterion, AgentConfig, AgentKind, Complexity, Priority, ProjectSettings, TaskStatus, VerificationCommand,
 };
 use muster_client::domain::state::{Task, fold_task};
 use muster_client::new_key;
@@ -126,7 +126,9 @@ impl<'a> Stage<'a> {
         if let Some(task) = fold_task(self.tasks.remove(&task_id), event) {
             self.tasks.insert(task_id, task);
         }
-        if matches!(event.data, EventData::PlanReady(_)) {
+        if let EventData::TaskStatusChanged(changed) = &event.data
+            && changed.new_status == TaskStatus::PlanReview
+        {
             self.approve(task_id).await?;
         }
         Ok(())
@@ -162,5 +164,5 @@ impl<'a> Stage<'a> {
 
 /// Whether a task came to a good end.
 pub fn is_done(task: &Task) -> bool {
-    task.status == muster_client::domain::model::TaskStatus::Done
+    task.status == TaskStatus::Done
 }

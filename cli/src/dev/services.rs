@@ -45,7 +45,7 @@ impl Services {
         parts.spawn(async move { ended("HTTP", serve::serve(router, listener, &stop, grace).await) });
         if with_runner {
             let (config, stop) = (config.runner.clone(), agents.clone());
-            parts.spawn(async move { ended("the runner", agents::run(config, &stop).await) });
+            parts.spawn(async move { ended("the runner", agents::run(config, stop).await) });
         }
         Ok(Self { readiness, parts, agents, core })
     }
