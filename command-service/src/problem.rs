@@ -39,7 +39,9 @@ pub(crate) fn task_not_found(task_id: TaskId) -> Problem {
 
 /// What is told about a partition that is not ready.
 pub(crate) fn recovering() -> Problem {
-    Problem::new(codes::UNAVAILABLE).detail("The history is being read; commands are taken in a moment.").retry_after_s(1)
+    Problem::new(codes::UNAVAILABLE)
+        .detail("The history is being read; commands are taken in a moment.")
+        .retry_after_s(1)
 }
 
 /// What a member, or an admin, is told.

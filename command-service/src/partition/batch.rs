@@ -81,9 +81,9 @@ impl Batch {
     pub(super) fn outcomes(
         &self,
     ) -> impl Iterator<Item = (CommandKey, String, muster_domain::decide::Outcome)> + use<'_> {
-        self.commands.iter().map(|decided| {
-            (decided.key.clone(), decided.digest.clone(), decided.accepted.outcome.clone())
-        })
+        self.commands
+            .iter()
+            .map(|decided| (decided.key.clone(), decided.digest.clone(), decided.accepted.outcome.clone()))
     }
 }
 

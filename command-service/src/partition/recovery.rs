@@ -40,13 +40,13 @@ impl Writer {
         while let Err(error) = self.try_take_over(&mut touched).await {
             tracing::warn!(partition, %error, wait_ms = wait.as_millis(), "the partition cannot be taken over yet");
             if started.elapsed() > self.settings.recovery_patience {
-                lost.drain(..).for_each(|batch| batch.answer(|_| Err(IN_DOUBT), |_| Err(IN_DOUBT)));
+                leave_in_doubt(&mut lost);
                 self.refuse_waiting();
             }
             let shutdown = self.shutdown.token();
             tokio::select! {
                 () = shutdown.cancelled() => {
-                    lost.into_iter().for_each(|batch| batch.answer(|_| Err(IN_DOUBT), |_| Err(IN_DOUBT)));
+                    leave_in_doubt(&mut lost);
                     return false;
                 }
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
@@ -79,7 +79,7 @@ impl Writer {
         }
         self.ledger.write().close();
         self.end = writer.end();
-        self.writer = Some(writer);
+        self.appender = Some(writer);
         Ok(())
     }
 
@@ -104,6 +104,12 @@ impl Writer {
         while let Ok(submission) = self.mailbox.try_recv() {
             let _ = submission.reply.send(Err(AWAY));
         }
+    }
+}
+
+fn leave_in_doubt(lost: &mut Vec<Batch>) {
+    for batch in lost.drain(..) {
+        batch.answer(|_| Err(IN_DOUBT), |_| Err(IN_DOUBT));
     }
 }
 

@@ -39,8 +39,7 @@ impl Speculation {
         limits: Limits,
     ) -> Result<Vec<Event>, Rejection> {
         let mut ids = TimeOrderedIds;
-        let mut context =
-            Context { now: now(), actor: actor.clone(), source, limits, ids: &mut ids };
+        let mut context = Context { now: now(), actor: actor.clone(), source, limits, ids: &mut ids };
         let nothing = ProjectState::default();
         let state = self.projects.get(&request.project_id).unwrap_or(&nothing);
         handle(state, request, &mut context)
@@ -59,9 +58,8 @@ impl Speculation {
     /// Projects with a lease whose time is over.
     pub(super) fn with_expired_leases(&self) -> Vec<ProjectId> {
         let now = now();
-        let expired = |state: &ProjectState| {
-            !state.leases.is_empty() && muster_domain::command::has_expired_leases(state, now)
-        };
+        let expired =
+            |state: &ProjectState| !state.leases.is_empty() && muster_domain::command::has_expired_leases(state, now);
         self.projects.iter().filter(|(_, state)| expired(state)).map(|(id, _)| *id).collect()
     }
 

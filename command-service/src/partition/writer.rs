@@ -50,7 +50,7 @@ pub(super) struct Writer {
     pub(super) recovered: watch::Sender<bool>,
     pub(super) shutdown: Shutdown,
     /// The log's writer, while no append is under way.
-    pub(super) writer: Option<Box<dyn PartitionWriter>>,
+    pub(super) appender: Option<Box<dyn PartitionWriter>>,
     pub(super) end: LogOffset,
     /// Commands that still go out alone, after one of them made the log refuse a whole batch.
     pub(super) alone: usize,
@@ -81,7 +81,7 @@ pub(crate) fn spawn(
         mailbox,
         recovered,
         shutdown: shutdown.clone(),
-        writer: None,
+        appender: None,
         end: LogOffset::START,
         alone: 0,
         pending: Batch::default(),
@@ -142,7 +142,7 @@ impl Writer {
         if self.pending.is_empty() || self.in_flight.is_some() {
             return;
         }
-        let Some(mut writer) = self.writer.take() else { return };
+        let Some(mut writer) = self.appender.take() else { return };
         let batch = std::mem::take(&mut self.pending);
         self.alone = self.alone.saturating_sub(1);
         let events = batch.events.clone();
@@ -223,7 +223,7 @@ impl Writer {
         metrics::histogram!("muster_command_append_seconds").record(started.elapsed().as_secs_f64());
         match result {
             Ok(appended) => {
-                self.writer = Some(writer);
+                self.appender = Some(writer);
                 self.committed(batch, &appended);
                 true
             }
@@ -239,9 +239,8 @@ impl Writer {
         let next = appended.offsets.last().map_or(appended.end, |last| last.next());
         self.end = appended.end;
         self.ledger.write().commit(&batch.events, next, batch.outcomes());
-        metrics::histogram!("muster_command_batch_events").record(f64::from(
-            u32::try_from(batch.events.len()).unwrap_or(u32::MAX),
-        ));
+        metrics::histogram!("muster_command_batch_events")
+            .record(f64::from(u32::try_from(batch.events.len()).unwrap_or(u32::MAX)));
         if batch.events.iter().any(|event| may_free_work(event)) {
             self.wake_waiting();
         }

@@ -17,12 +17,7 @@ use crate::problem::{not_a_member, of_refusal};
 impl CommandService {
     /// Claims work, waiting for some where the request says so; none when there was none in time. The same `key` gives
     /// the same order while its lease lives, and `stale_fencing_token` after it.
-    pub async fn claim(
-        &self,
-        who: &Who,
-        key: CommandId,
-        request: &ClaimRequest,
-    ) -> Result<Option<WorkOrder>, Problem> {
+    pub async fn claim(&self, who: &Who, key: CommandId, request: &ClaimRequest) -> Result<Option<WorkOrder>, Problem> {
         self.all_recovered().await?;
         for project_id in request.project_ids.iter().flatten() {
             self.check_claimant(who, *project_id)?;

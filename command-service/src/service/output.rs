@@ -74,7 +74,9 @@ impl CommandService {
         if !lines.is_empty() {
             self.0.log.append_output(lines).await.map_err(|error| {
                 tracing::warn!(%run_id, %error, "output could not be appended");
-                Problem::new(codes::UNAVAILABLE).detail("The log did not take the lines; send them again.").retry_after_s(1)
+                Problem::new(codes::UNAVAILABLE)
+                    .detail("The log did not take the lines; send them again.")
+                    .retry_after_s(1)
             })?;
         }
         self.remember_line(run_id, next_line_number);
@@ -87,7 +89,8 @@ impl CommandService {
             return Err(not_a_member());
         }
         let ledger = self.partition_of(project_id).committed();
-        let state = ledger.project(project_id).ok_or_else(|| of_refusal(Refusal::Rejected(Rejection::ProjectNotFound)))?;
+        let state =
+            ledger.project(project_id).ok_or_else(|| of_refusal(Refusal::Rejected(Rejection::ProjectNotFound)))?;
         let task = state.tasks.get(&task_id).ok_or_else(|| task_not_found(task_id))?;
         let run = task.run(run_id).ok_or_else(|| of_refusal(Refusal::Rejected(Rejection::RunNotFound { run_id })))?;
         if state.holds_lease(task_id, run_id, fencing_token) {

@@ -134,9 +134,8 @@ async fn waiting_claims_end_when_the_service_stops() {
         source: muster_domain::model::Source::Cli,
     };
     let request = serde_json::from_value(claim_body(25_000)).unwrap();
-    let waiting = tokio::spawn(async move {
-        service.claim(&who, muster_domain::id::CommandId(Uuid::now_v7()), &request).await
-    });
+    let waiting =
+        tokio::spawn(async move { service.claim(&who, muster_domain::id::CommandId(Uuid::now_v7()), &request).await });
     app.stop().await;
     eventually(Duration::from_secs(5), || async { waiting.is_finished() }).await;
     assert_eq!(waiting.await.unwrap().unwrap(), None);

@@ -94,7 +94,8 @@ async fn a_stranger_cannot_tell_a_project_from_none() {
     let (project, none) = (app.project().await, ProjectId(Uuid::now_v7()));
     let (task, no_task) = (app.task(project, "Secret").await, TaskId(Uuid::now_v7()));
     let same = |left: &crate::support::Answer, right: &crate::support::Answer| {
-        let strip = |text: String| [task.0, no_task.0].iter().fold(text, |text, id| text.replace(&id.to_string(), "id"));
+        let strip =
+            |text: String| [task.0, no_task.0].iter().fold(text, |text, id| text.replace(&id.to_string(), "id"));
         assert_eq!(strip(left.body.to_string()), strip(right.body.to_string()));
     };
     for (path, body) in [("tasks", json!({ "title": "x" })), ("dispatch", json!({ "expected_sequence": 1 }))] {

@@ -109,8 +109,9 @@ async fn a_full_mailbox_is_said_at_once() {
     gate.add_permits(100);
     let answers = join_all(sent).await;
     let (ok, refused): (Vec<_>, Vec<_>) = answers.into_iter().map(Result::unwrap).partition(|it| it.status == 200);
-    // One at the log, one decided behind it, two in the mailbox.
-    assert_eq!((ok.len(), refused.len()), (4, 16));
+    // Two in the mailbox; besides, one at the log and one decided behind it, when the writer came to run in between.
+    assert!((2..=4).contains(&ok.len()), "{} were taken", ok.len());
+    assert_eq!(app.events().await.len(), 1 + 2 * ok.len());
     for answer in &refused {
         assert_eq!(answer.refused(429, "overloaded").headers["retry-after"], "1");
     }
@@ -118,9 +119,11 @@ async fn a_full_mailbox_is_said_at_once() {
 
 #[tokio::test]
 async fn two_instances_fence_each_other_and_no_command_is_lost_or_twice() {
-    let log = MemoryLog::new(PARTITIONS);
+    let log = MemoryLog::new(1);
     let one = App::over(Arc::new(log.clone())).await;
     let two = App::over(Arc::new(log.clone())).await;
+    // `two` has taken over from `one`: its first command is refused, and makes it take over in turn.
+    one.post("/api/projects", &json!({ "name": "Look", "repository_path": "/repo" })).await.refused(503, "unavailable");
     let project = one.project().await;
     let tasks = format!("/api/projects/{project}/tasks");
     // `two` has not read the project yet: it learns of it when it takes the partition over.
@@ -133,7 +136,7 @@ async fn two_instances_fence_each_other_and_no_command_is_lost_or_twice() {
                 let answer = app.post_with_key(key, &tasks, &body).await;
                 if answer.status == 403 {
                     // What a stale instance says; any command that writes makes it look.
-                    app.project().await;
+                    app.post("/api/projects", &json!({ "name": "Look", "repository_path": "/repo" })).await;
                 }
                 answer.status == 200
             })
@@ -160,7 +163,7 @@ async fn a_zombie_that_was_fenced_gets_nothing_into_the_log() {
     let path = format!("/api/tasks/{task}/cancel");
     let stale = zombie.post_with_key(key, &path, &json!({})).await;
     stale.refused(503, "unavailable");
-    zombie.post_with_key(key, &path, &json!({})).await.refused(409, "invalid_transition");
+    zombie.post_with_key(key, &path, &json!({})).await.refused(409, "already_decided");
     assert_gapless(&zombie.events().await);
 }
 

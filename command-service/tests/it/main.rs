@@ -1,5 +1,7 @@
 //! The write side as callers meet it: through HTTP, on the log in memory and in Postgres.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 mod claims;
