@@ -1,19 +1,18 @@
 //! The event history: every event as a row, in bulk, each with its place in the audit chain.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use muster_domain::event::Event;
 use muster_domain::id::ProjectId;
 use muster_domain::time::Timestamp;
-use serde_json::{Value, json};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::audit::{GENESIS, chain};
+use crate::audit::{Envelope, GENESIS, canonical, chain};
 use crate::error::{Doing, Error};
-use crate::text::value_without_nul;
+use crate::text::plain;
 
 /// How far a project's history reaches.
 #[derive(Debug, Clone)]
@@ -56,25 +55,40 @@ impl History {
 
     /// Adds an event behind `end` and moves `end` to it.
     pub(crate) fn push(&mut self, event: &Event, end: &mut HistoryEnd) -> Result<(), Error> {
-        let mut flat =
-            serde_json::to_value(event).map_err(|source| Error::Encode { table: "event_history", source })?;
-        value_without_nul(&mut flat);
-        let hash = chain(&end.audit_hash, &flat).to_vec();
-        let text = |key: &str| flat[key].as_str().map(str::to_owned);
-        self.project_id.push(event.project_id.0);
+        let data = canonical(&event.data.to_json());
+        let source = event.source.to_string();
+        let (actor, event_type) = (plain(&event.actor), plain(event.event_type()));
+        let command_digest = event.command_digest.as_deref().map(plain);
+        let envelope = Envelope {
+            actor: &actor,
+            causation_id: event.causation_id.map(|id| id.0),
+            command_digest: command_digest.as_deref(),
+            command_id: event.command_id.0,
+            correlation_id: event.correlation_id,
+            id: event.id.0,
+            position: event.position,
+            project_id: event.project_id.0,
+            sequence: event.sequence,
+            source: &source,
+            task_id: event.task_id.map(|id| id.0),
+            timestamp: event.timestamp,
+            event_type: &event_type,
+        };
+        let hash = chain(&end.audit_hash, &envelope, &data)?.to_vec();
+        self.project_id.push(envelope.project_id);
         self.position.push(signed(event.position));
-        self.task_id.push(event.task_id.map(|id| id.0));
+        self.task_id.push(envelope.task_id);
         self.sequence.push(signed(event.sequence));
-        self.event_id.push(event.id.0);
-        self.event_type.push(text("type").unwrap_or_default());
+        self.event_id.push(envelope.id);
         self.event_at.push(event.timestamp.to_datetime());
-        self.source.push(event.source.to_string());
-        self.actor.push(text("actor").unwrap_or_default());
-        self.command_id.push(event.command_id.0);
-        self.command_digest.push(text("command_digest"));
-        self.causation_id.push(event.causation_id.map(|id| id.0));
-        self.correlation_id.push(event.correlation_id);
-        self.data.push(flat["data"].to_string());
+        self.command_id.push(envelope.command_id);
+        self.causation_id.push(envelope.causation_id);
+        self.correlation_id.push(envelope.correlation_id);
+        self.event_type.push(event_type.into_owned());
+        self.actor.push(actor.into_owned());
+        self.command_digest.push(command_digest.map(Cow::into_owned));
+        self.source.push(source);
+        self.data.push(data);
         self.audit_hash.push(hash.clone());
         *end = HistoryEnd { position: event.position, audit_hash: hash, event_at: event.timestamp };
         Ok(())
@@ -156,27 +170,6 @@ pub(crate) async fn store_ends(
     .await
     .doing("project_positions")?;
     Ok(())
-}
-
-/// A stored event as the flat JSON object it was hashed as.
-pub(crate) fn stored_event_json(row: &PgRow) -> Result<Value, sqlx::Error> {
-    let unsigned = |name: &str| row.try_get::<i64, _>(name).map(|number| u64::try_from(number).unwrap_or(0));
-    Ok(json!({
-        "id": row.try_get::<Uuid, _>("event_id")?,
-        "type": row.try_get::<String, _>("event_type")?,
-        "timestamp": Timestamp::from(row.try_get::<DateTime<Utc>, _>("event_at")?),
-        "project_id": row.try_get::<Uuid, _>("project_id")?,
-        "task_id": row.try_get::<Option<Uuid>, _>("task_id")?,
-        "sequence": unsigned("sequence")?,
-        "position": unsigned("position")?,
-        "source": row.try_get::<String, _>("source")?,
-        "actor": row.try_get::<String, _>("actor")?,
-        "command_id": row.try_get::<Uuid, _>("command_id")?,
-        "command_digest": row.try_get::<Option<String>, _>("command_digest")?,
-        "causation_id": row.try_get::<Option<Uuid>, _>("causation_id")?,
-        "correlation_id": row.try_get::<Uuid, _>("correlation_id")?,
-        "data": row.try_get::<Value, _>("data")?,
-    }))
 }
 
 fn signed(number: u64) -> i64 {

@@ -1,5 +1,8 @@
 //! Text that Postgres can hold: everything but U+0000. It must never change any other character.
 
+use std::borrow::Cow;
+
+#[cfg(any(test, feature = "limits"))]
 use serde_json::Value;
 
 const ESCAPED_NUL: &str = "\\u0000";
@@ -23,7 +26,13 @@ pub(crate) fn without_nul(json: String) -> String {
     clean
 }
 
+/// A text that Postgres can hold.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
 /// The same for a value in memory.
+#[cfg(any(test, feature = "limits"))]
 pub(crate) fn value_without_nul(value: &mut Value) {
     match value {
         Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
