@@ -13,12 +13,12 @@ const LOST: [&str; 4] = ["stale_fencing_token", "run_not_found", "task_not_found
 #[async_trait]
 impl Control for muster_client::Client {
     async fn claim(&self, request: &ClaimRequest, key: CommandId) -> Result<Option<WorkOrder>, Error> {
-        Self::claim(self, request, Some(key)).await.map_err(translate)
+        Self::claim(self, request, Some(key)).await.map_err(|error| translate(&error))
     }
 
     async fn report(&self, lease: &Lease, reports: Vec<Report>, key: CommandId) -> Result<(), Error> {
         let request = ReportsRequest { task_id: lease.task_id, fencing_token: lease.fencing_token, reports };
-        Self::report(self, lease.run_id, &request, Some(key)).await.map(drop).map_err(translate)
+        Self::report(self, lease.run_id, &request, Some(key)).await.map(drop).map_err(|error| translate(&error))
     }
 
     async fn renew(&self, lease: &Lease, lease_duration_ms: u64) -> Result<(), Error> {
@@ -27,7 +27,7 @@ impl Control for muster_client::Client {
             fencing_token: lease.fencing_token,
             lease_duration_ms: Some(lease_duration_ms),
         };
-        self.heartbeat(lease.run_id, &request).await.map(drop).map_err(translate)
+        self.heartbeat(lease.run_id, &request).await.map(drop).map_err(|error| translate(&error))
     }
 
     async fn output(&self, lease: &Lease, first_line_number: u64, lines: &[OutputLine]) -> Result<(), Error> {
@@ -38,11 +38,11 @@ impl Control for muster_client::Client {
             first_line_number,
             lines: lines.to_vec(),
         };
-        self.append_output(lease.run_id, &request).await.map(drop).map_err(translate)
+        self.append_output(lease.run_id, &request).await.map(drop).map_err(|error| translate(&error))
     }
 }
 
-fn translate(error: muster_client::Error) -> Error {
+fn translate(error: &muster_client::Error) -> Error {
     match error.code() {
         Some(code) if LOST.contains(&code.as_str()) => Error::LeaseLost(error.to_string()),
         Some(code) if !error.is_transient() => Error::Refused { code, detail: error.to_string() },

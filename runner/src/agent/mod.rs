@@ -173,9 +173,7 @@ impl Agent {
                 let error = failure(BuildErrorKind::AgentFailed, format!("the agent exited with code {code}"));
                 return Some(BuildError { exit_code: Some(code), ..error });
             }
-            Ending::Killed(signal) => {
-                (BuildErrorKind::AgentKilled, format!("the agent was ended by signal {signal}"))
-            }
+            Ending::Killed(signal) => (BuildErrorKind::AgentKilled, format!("the agent was ended by signal {signal}")),
             Ending::TimedOut => {
                 let limit = seconds(self.watch.timeout);
                 (BuildErrorKind::AgentTimeout, format!("the agent took longer than {limit} s and was ended"))

@@ -49,7 +49,8 @@ impl Repository {
         if self.tip_of(branch).await? != expected {
             return Err(Error::Moved { branch: branch.to_owned(), expected: expected.to_owned() });
         }
-        let said = super::Place::folder(&path).ask(&["merge", "--ff-only", "--quiet", "--no-autostash", commit]).await?;
+        let said =
+            super::Place::folder(&path).ask(&["merge", "--ff-only", "--quiet", "--no-autostash", commit]).await?;
         if said.code == Some(0) {
             return Ok(());
         }

@@ -17,10 +17,8 @@ impl Repository {
         if self.is_ancestor(theirs, ours).await? {
             return Ok(Merge::Clean(ours.to_owned()));
         }
-        let said = self
-            .place
-            .ask(&["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, theirs])
-            .await?;
+        let said =
+            self.place.ask(&["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, theirs]).await?;
         let mut fields = said.fields().into_iter();
         let tree = fields.next();
         match (said.code, tree) {

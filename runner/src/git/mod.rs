@@ -21,7 +21,7 @@ use std::time::Duration;
 use muster_client::domain::model::{BuildError, BuildErrorKind};
 
 /// Longest time one git command may take.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Settings that keep a repository's or a person's configuration from running programs in our name.
 const SAFE_SETTINGS: [&str; 7] = [

@@ -48,7 +48,7 @@ impl LineSplitter {
         }
         let mut text = String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}");
         if left_off > 0 {
-            text.push_str(&format!("… [{left_off} bytes left off]"));
+            text = format!("{text}… [{left_off} bytes left off]");
         }
         text
     }

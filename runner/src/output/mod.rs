@@ -8,7 +8,7 @@ mod writer;
 pub use lines::LineSplitter;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub struct RunOutput {
 
 impl RunOutput {
     /// Starts taking lines for `log` and, under the reporter's lease, for the control plane.
-    pub fn start(log: PathBuf, reporter: Reporter, line_max_bytes: usize) -> io::Result<Self> {
-        let writer = writer::Writer::create(&log, reporter)?;
+    pub fn start(log: &Path, reporter: Reporter, line_max_bytes: usize) -> io::Result<Self> {
+        let writer = writer::Writer::create(log, reporter)?;
         let (sender, receiver) = mpsc::channel(WAITING_LINES_MAX);
         let task = tokio::spawn(writer.run(receiver));
         Ok(Self { sender, task: Arc::new(Mutex::new(Some(task))), line_max_bytes })

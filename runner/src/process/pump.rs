@@ -8,11 +8,13 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::watch::Activity;
 use crate::output::{LineSplitter, OutputStream, RunOutput};
 
+type Look = Box<dyn FnMut(&str) + Send>;
+
 /// The last lines of an output, and whoever wants to look at each line.
 #[derive(Default)]
 pub struct Digest {
     tail: String,
-    look: Option<Box<dyn FnMut(&str) + Send>>,
+    look: Option<Look>,
 }
 
 /// Bytes of a tail.

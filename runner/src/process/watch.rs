@@ -80,12 +80,13 @@ pub struct Process {
     pid: u32,
     session: Uuid,
     signals_as_codes: bool,
+    ending: Option<Ending>,
 }
 
 impl Process {
     pub(super) fn new(child: Child, session: Uuid, signals_as_codes: bool) -> Option<Self> {
         let pid = child.id()?;
-        Some(Self { child, pid, session, signals_as_codes })
+        Some(Self { child, pid, session, signals_as_codes, ending: None })
     }
 
     /// Its process id, which is its group's as well.
@@ -108,7 +109,8 @@ impl Process {
         self.child.stderr.take()
     }
 
-    /// Waits for its end, or ends it. Nothing of it is left after this.
+    /// Waits for its end, or ends it. Nothing of it is left after this. Given up half-way, [`Process::exited_within`]
+    /// tells the ending that was seen, and [`Process::end`] must finish the rest.
     pub async fn wait(&mut self, watch: &Watch) -> Ending {
         let silence = async {
             match watch.silence {
@@ -123,12 +125,16 @@ impl Process {
             () = tokio::time::sleep(watch.timeout) => Ending::TimedOut,
             () = silence => Ending::Silent,
         };
+        self.ending = Some(ending);
         self.end().await;
         ending
     }
 
-    /// Waits at most `limit` for it to end by itself.
+    /// How it ended, if it did or does so by itself within `limit`.
     pub async fn exited_within(&mut self, limit: Duration) -> Option<Ending> {
+        if self.ending.is_some() {
+            return self.ending;
+        }
         let status = tokio::time::timeout(limit, self.child.wait()).await.ok()?;
         Some(self.ending_of(status.unwrap_or_default()))
     }

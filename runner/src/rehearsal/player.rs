@@ -63,7 +63,10 @@ impl<'a> Player<'a> {
         match role {
             Role::Planner => {
                 let chunks = json!([{"title": title, "description": description}]);
-                self.hand_back("plan.json", &json!({"plan": format!("# {title}\n\nOne chunk does it."), "chunks": chunks}))?;
+                self.hand_back(
+                    "plan.json",
+                    &json!({"plan": format!("# {title}\n\nOne chunk does it."), "chunks": chunks}),
+                )?;
                 self.say("One chunk does it.\n")?;
             }
             Role::Reviewer => {
@@ -110,7 +113,6 @@ impl<'a> Player<'a> {
             Step::Review { verdict, feedback } => {
                 self.hand_back("review.json", &json!({"verdict": verdict, "feedback": feedback}))?;
             }
-            Step::HandBack { name, content } => std::fs::write(self.out_dir.join(name), content)?,
             Step::AskPermission { title } => return self.ask_permission(title),
             Step::Print { text } => writeln!(io::stderr(), "{text}")?,
             Step::PrintBinary { size_bytes } => {
@@ -151,7 +153,9 @@ impl<'a> Player<'a> {
             file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
             std::fs::write(file, content)?;
         }
-        self.update(&json!({"sessionUpdate": "tool_call_update", "toolCallId": id, "status": "completed", "title": title}))
+        self.update(
+            &json!({"sessionUpdate": "tool_call_update", "toolCallId": id, "status": "completed", "title": title}),
+        )
     }
 
     fn hand_back(&mut self, name: &str, value: &Value) -> io::Result<()> {

@@ -81,7 +81,7 @@ pub enum Step {
         /// Path in the repository.
         path: String,
     },
-    /// Writes a file into the artifact folder.
+    /// Writes a file into the artifact folder as it is; also one of those that are handed back, however wrong.
     Artifact {
         /// Its name.
         name: String,
@@ -125,13 +125,6 @@ pub enum Step {
         /// What must change.
         #[serde(default)]
         feedback: Option<String>,
-    },
-    /// Writes a handed-back file as it is, however wrong.
-    HandBack {
-        /// `plan.json`, `review.json` or `result.json`.
-        name: String,
-        /// Its content.
-        content: String,
     },
     /// Asks for permission, as careful agents do.
     AskPermission {

@@ -52,12 +52,7 @@ impl Flow<'_> {
     }
 
     /// One iteration: agent, commit, verification, decision.
-    async fn attempt(
-        &mut self,
-        iteration: &Iteration,
-        tree: &mut Worktree,
-        branch: &str,
-    ) -> Result<Step, Fault> {
+    async fn attempt(&mut self, iteration: &Iteration, tree: &mut Worktree, branch: &str) -> Result<Step, Fault> {
         let mut context = TaskContext::of(self.order, iteration.number);
         context.feedback.extend(self.learned.iter().cloned());
         let ended = self.turn(iteration, &context, |_| Ok(())).await?;
@@ -103,7 +98,10 @@ impl Flow<'_> {
             repository.advance(branch, &task_tip, None).await?;
             return Ok(task_tip);
         };
-        let base = match repository.merge(&tip, &task_tip, &format!("Merge {} into {branch}", self.order.task_branch)).await? {
+        let base = match repository
+            .merge(&tip, &task_tip, &format!("Merge {} into {branch}", self.order.task_branch))
+            .await?
+        {
             Merge::Clean(commit) => commit,
             Merge::Conflict(_) => {
                 repository.keep(&self.order.run_id.to_string(), &tip).await?;
@@ -140,11 +138,7 @@ impl Flow<'_> {
 
     /// Brings in what others merged into the task's branch meanwhile, so that what is verified is what will be. Where
     /// both changed the same lines, the workspace starts again from theirs, and the work's diff becomes feedback.
-    async fn bring_up_to_date(
-        &self,
-        tree: &mut Worktree,
-        branch: &str,
-    ) -> Result<Option<(BuildError, String)>, Fault> {
+    async fn bring_up_to_date(&self, tree: &mut Worktree, branch: &str) -> Result<Option<(BuildError, String)>, Fault> {
         let (repository, task_branch) = (&self.repository, &self.order.task_branch);
         let theirs = repository.tip_of(task_branch).await?;
         let ours = tree.head().to_owned();

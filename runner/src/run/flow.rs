@@ -237,8 +237,7 @@ impl Flow<'_> {
         let path = self.folder.verification(iteration.number);
         files::write_durably(&path, &report)?;
         let report_file = path.to_string_lossy().into_owned();
-        let told =
-            Report::VerificationComplete { iteration: iteration.number, report: report.clone(), report_file };
+        let told = Report::VerificationComplete { iteration: iteration.number, report: report.clone(), report_file };
         self.tell(vec![told]).await?;
         Ok(Some(report))
     }
@@ -266,7 +265,7 @@ impl Flow<'_> {
 
     /// Leaves the rest to a person: the card is blocked with this error.
     pub(super) async fn escalate(&self, iteration: u32, error: BuildError) -> Result<Finish, Fault> {
-        let decision = strategy::decision(StrategyAction::Escalate, error.message.clone(), None);
+        let decision = strategy::decision(StrategyAction::Escalate, &error.message, None);
         self.tell(vec![Report::StrategyDecision { iteration, decision }]).await?;
         Ok(Finish::failed(iteration, error))
     }

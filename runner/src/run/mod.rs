@@ -130,11 +130,21 @@ impl Workshop {
         let mut record = SessionRecord::new(session.id, *reporter.lease(), &order.repository_path);
         record.write(session)?;
         let folder = self.layout.run(order.run_id.0);
-        let output = RunOutput::start(folder.log(), reporter.clone(), self.settings.output_line_max_bytes)?;
+        let output = RunOutput::start(&folder.log(), reporter.clone(), self.settings.output_line_max_bytes)?;
         let finish = async {
             let repository = Repository::open(order.repository_path.as_ref()).await?;
-            let mut flow =
-                Flow { shop: self, order, session, folder, reporter, output: &output, stop, repository, totals, learned: Vec::new() };
+            let mut flow = Flow {
+                shop: self,
+                order,
+                session,
+                folder,
+                reporter,
+                output: &output,
+                stop,
+                repository,
+                totals,
+                learned: Vec::new(),
+            };
             let role = match order.role {
                 Role::Planner => flow.plan(&mut record).await,
                 Role::Coder => flow.code(&mut record).await,
@@ -203,10 +213,9 @@ async fn conclude(
 
 fn why(fault: &Fault, stop: &Stop) -> BuildError {
     match stop.reason() {
-        Some(Reason::Shutdown) => BuildError {
-            message: "the runner was shut down".to_owned(),
-            ..Fault::Stopped.to_build_error()
-        },
+        Some(Reason::Shutdown) => {
+            BuildError { message: "the runner was shut down".to_owned(), ..Fault::Stopped.to_build_error() }
+        }
         _ => fault.to_build_error(),
     }
 }

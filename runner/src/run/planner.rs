@@ -35,7 +35,7 @@ impl Flow<'_> {
                 max_iterations: self.max_iterations(),
             };
             let decision = match &ended {
-                Ok(_) => strategy::decision(StrategyAction::Accept, "there is a plan".to_owned(), None),
+                Ok(_) => strategy::decision(StrategyAction::Accept, "there is a plan", None),
                 Err(_) => strategy::decide(&seen),
             };
             if let Ok(Plan { plan, chunks, estimated_cost_usd }) = ended.clone() {

@@ -109,13 +109,8 @@ impl Flow<'_> {
         .await
     }
 
-    async fn request_changes(
-        &self,
-        iteration: &Iteration,
-        seen: &Seen<'_>,
-        feedback: String,
-    ) -> Result<Finish, Fault> {
-        let reason = "the review asks for changes".to_owned();
+    async fn request_changes(&self, iteration: &Iteration, seen: &Seen<'_>, feedback: String) -> Result<Finish, Fault> {
+        let reason = "the review asks for changes";
         let decision = strategy::decision(StrategyAction::Continue, reason, Some(feedback.clone()));
         self.decided(iteration, seen, &decision).await?;
         self.tell(vec![Report::ChangesRequested { feedback }]).await?;
@@ -124,14 +119,14 @@ impl Flow<'_> {
 
     /// Reports acceptance. A finish when the control plane wants evidence that is not there.
     async fn accept(&self, iteration: &Iteration, seen: &Seen<'_>) -> Result<Option<Finish>, Fault> {
-        let decision = strategy::decision(StrategyAction::Accept, "the review accepts the work".to_owned(), None);
+        let decision = strategy::decision(StrategyAction::Accept, "the review accepts the work", None);
         match self.decided(iteration, seen, &decision).await {
             Ok(()) => Ok(None),
             Err(Fault::Control(error)) if error.is("evidence_missing") => {
                 let message = format!("the review accepts, but it is not shown that all criteria are met: {error}");
                 let kind = BuildErrorKind::VerificationFailed;
                 let error = BuildError { kind, message, exit_code: None, log_excerpt: None };
-                let decision = strategy::decision(StrategyAction::Escalate, error.message.clone(), None);
+                let decision = strategy::decision(StrategyAction::Escalate, &error.message, None);
                 self.decided(iteration, seen, &decision).await?;
                 Ok(Some(Finish::failed(iteration.number, error)))
             }

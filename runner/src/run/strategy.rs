@@ -23,19 +23,19 @@ pub(super) struct Seen<'a> {
 pub(super) fn decide(seen: &Seen<'_>) -> StrategyDecision {
     if let Some(error) = seen.agent_error {
         if error.kind == BuildErrorKind::CommandNotFound {
-            return decision(StrategyAction::Escalate, error.message.clone(), None);
+            return decision(StrategyAction::Escalate, &error.message, None);
         }
         return seen.again(&error.message, describe(error));
     }
     let Some(report) = seen.verification else {
-        return decision(StrategyAction::Accept, "the agent is done and no verification is configured".to_owned(), None);
+        return decision(StrategyAction::Accept, "the agent is done and no verification is configured", None);
     };
     if report.passed {
-        return decision(StrategyAction::Accept, format!("all {} checks passed", report.checks.len()), None);
+        return decision(StrategyAction::Accept, &format!("all {} checks passed", report.checks.len()), None);
     }
     let failed: Vec<_> = report.checks.iter().filter(|check| !check.passed).collect();
     if let Some(message) = failed.iter().find_map(|check| beyond_the_agent(check)) {
-        return decision(StrategyAction::Escalate, message, None);
+        return decision(StrategyAction::Escalate, &message, None);
     }
     let names = failed.iter().map(|check| check.name.as_str()).collect::<Vec<_>>().join(", ");
     seen.again(&format!("verification failed: {names}"), feedback_of(report))
@@ -45,16 +45,16 @@ impl Seen<'_> {
     /// Another iteration with `feedback`, or none when there were enough.
     pub(super) fn again(&self, reason: &str, feedback: String) -> StrategyDecision {
         if self.iteration < self.max_iterations {
-            return decision(StrategyAction::Continue, reason.to_owned(), Some(feedback));
+            return decision(StrategyAction::Continue, reason, Some(feedback));
         }
         let reason = format!("{reason}; that was iteration {} of {}", self.iteration, self.max_iterations);
-        decision(StrategyAction::GiveUp, reason, None)
+        decision(StrategyAction::GiveUp, &reason, None)
     }
 }
 
 /// A decision; texts are cut to what an event takes.
-pub(super) fn decision(action: StrategyAction, reason: String, feedback: Option<String>) -> StrategyDecision {
-    let reason = text::shorten(&reason, EXCERPT_MAX_BYTES);
+pub(super) fn decision(action: StrategyAction, reason: &str, feedback: Option<String>) -> StrategyDecision {
+    let reason = text::shorten(reason, EXCERPT_MAX_BYTES);
     StrategyDecision { action, reason, feedback: feedback.map(|f| text::shorten(&f, FEEDBACK_MAX_BYTES)) }
 }
 
@@ -74,13 +74,12 @@ pub(super) fn final_error(seen: &Seen<'_>, decision: &StrategyDecision) -> Build
 
 /// What failing checks teach.
 pub(super) fn feedback_of(report: &VerificationReport) -> String {
-    let mut feedback = String::new();
-    for check in report.checks.iter().filter(|check| !check.passed) {
+    let failed = report.checks.iter().filter(|check| !check.passed).map(|check| {
         let why = check.error.as_ref().map_or("failed", |error| &error.message);
         let excerpt = text::tail(&check.output_excerpt, EXCERPT_MAX_BYTES);
-        feedback.push_str(&format!("The check `{}` failed: {why}\n{}\n\n", check.name, excerpt.trim_end()));
-    }
-    feedback.trim_end().to_owned()
+        format!("The check `{}` failed: {why}\n{}", check.name, excerpt.trim_end())
+    });
+    failed.collect::<Vec<_>>().join("\n\n")
 }
 
 fn describe(error: &BuildError) -> String {

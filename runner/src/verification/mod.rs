@@ -7,9 +7,7 @@ mod counts;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use muster_client::domain::model::{
-    BuildError, BuildErrorKind, CheckResult, VerificationCommand, VerificationReport,
-};
+use muster_client::domain::model::{BuildError, BuildErrorKind, CheckResult, VerificationCommand, VerificationReport};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -112,12 +110,8 @@ impl Verifier<'_> {
             Err(error) => return (Err(error), digest, counter),
         };
         let activity = Activity::default();
-        let sink = |stream| Sink {
-            output: self.output.clone(),
-            stream,
-            digest: digest.clone(),
-            activity: activity.clone(),
-        };
+        let sink =
+            |stream| Sink { output: self.output.clone(), stream, digest: digest.clone(), activity: activity.clone() };
         let timeout = command.timeout_ms.map_or(self.timeout, Duration::from_millis);
         let watch = Watch { timeout, silence: None, activity: activity.clone(), stop: self.stop.clone() };
         let (stdout, stderr) = (process.take_stdout(), process.take_stderr());

@@ -4,9 +4,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
 
+use super::Error;
 use super::host::Host;
 use super::wire::Message;
-use super::Error;
 use crate::process::Activity;
 
 /// Bytes of one message.
@@ -33,13 +33,10 @@ impl Peer {
         self.send(&Message::request(id, method, params)).await?;
         loop {
             let line = self.line().await?;
-            let message = match serde_json::from_slice::<Message>(&line) {
-                Ok(message) => message,
+            let Ok(message) = serde_json::from_slice::<Message>(&line) else {
                 // Agents print this and that among their messages.
-                Err(_) => {
-                    host.stray(&String::from_utf8_lossy(&line)).await;
-                    continue;
-                }
+                host.stray(&String::from_utf8_lossy(&line)).await;
+                continue;
             };
             match (message.method, message.id) {
                 (Some(asked), Some(asked_id)) => {

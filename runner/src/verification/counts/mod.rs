@@ -59,16 +59,16 @@ fn add(total: &mut Option<Sum>, sum: Sum) {
 
 /// "12 passed, 1 failed": a line with at least two such words, so that prose is not taken for a summary.
 fn generic(line: &str) -> Option<Sum> {
+    // Jest and Vitest count files as well as tests.
+    if line.starts_with("Test Suites") || line.starts_with("Test Files") {
+        return None;
+    }
     let (passed, failed) = (number_before(line, "passed"), number_before(line, "failed"));
     let skipped = number_before(line, "skipped");
     if [passed, failed, skipped].iter().flatten().count() < 2 {
         return None;
     }
-    Some(Sum {
-        passed: passed.unwrap_or(0),
-        failed: failed.unwrap_or(0),
-        skipped: skipped.unwrap_or(0),
-    })
+    Some(Sum { passed: passed.unwrap_or(0), failed: failed.unwrap_or(0), skipped: skipped.unwrap_or(0) })
 }
 
 /// The line without terminal colours.
@@ -155,5 +155,8 @@ mod tests {
         assert_eq!(counts("Result: 12 passed, 3 failed"), Some((12, 3, 0)));
         assert_eq!(counts("compiled\nall 3 checks passed"), None);
         assert_eq!(counts(""), None);
+        let huge = u32::MAX;
+        let lies = format!("Tests run: 1, Failures: {huge}, Errors: {huge}, Skipped: {huge}");
+        assert_eq!(counts(&lies), Some((0, huge, huge)));
     }
 }

@@ -9,8 +9,8 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    fn of(passed: u32, failed: u32, skipped: u32) -> Option<Self> {
-        Some(Self { passed, failed, skipped })
+    const fn of(passed: u32, failed: u32, skipped: u32) -> Self {
+        Self { passed, failed, skipped }
     }
 }
 
@@ -37,7 +37,7 @@ fn number_after(line: &str, label: &str) -> Option<u32> {
 /// `test result: ok. 3 passed; 0 failed; 1 ignored; …`
 pub(super) fn cargo(line: &str) -> Option<Sum> {
     let rest = line.strip_prefix("test result: ")?;
-    Sum::of(number_before(rest, "passed")?, number_before(rest, "failed")?, number_before(rest, "ignored")?)
+    Some(Sum::of(number_before(rest, "passed")?, number_before(rest, "failed")?, number_before(rest, "ignored")?))
 }
 
 /// `== 1 failed, 2 passed, 1 skipped in 0.03s ==`, with or without the rules around it.
@@ -52,8 +52,8 @@ pub(super) fn pytest(line: &str) -> Option<Sum> {
     if !words.iter().any(|word| count(word).is_some()) {
         return None;
     }
-    let sum = |words: &[&str]| words.iter().filter_map(|word| count(word)).sum();
-    Sum::of(sum(&["passed", "xpassed"]), sum(&["failed", "error", "errors"]), sum(&["skipped", "xfailed"]))
+    let sum = |words: &[&str]| words.iter().filter_map(|word| count(word)).fold(0, u32::saturating_add);
+    Some(Sum::of(sum(&["passed", "xpassed"]), sum(&["failed", "error", "errors"]), sum(&["skipped", "xfailed"])))
 }
 
 /// Jest's `Tests: 1 failed, 7 passed, 8 total` and Vitest's `Tests  1 failed | 10 passed (11)`.
@@ -64,25 +64,25 @@ pub(super) fn jest(line: &str) -> Option<Sum> {
     if count("passed").is_none() && count("failed").is_none() {
         return None;
     }
-    let skipped = [count("skipped"), count("todo")].into_iter().flatten().sum();
-    Sum::of(count("passed").unwrap_or(0), count("failed").unwrap_or(0), skipped)
+    let skipped = [count("skipped"), count("todo")].into_iter().flatten().fold(0, u32::saturating_add);
+    Some(Sum::of(count("passed").unwrap_or(0), count("failed").unwrap_or(0), skipped))
 }
 
 /// `Tests run: 3, Failures: 1, Errors: 0, Skipped: 1`; with a time for a class, without for the total.
 pub(super) fn surefire(line: &str) -> Option<(Sum, bool)> {
     let run = number_after(line, "Tests run:")?;
-    let failed = number_after(line, "Failures:")? + number_after(line, "Errors:")?;
+    let failed = number_after(line, "Failures:")?.saturating_add(number_after(line, "Errors:")?);
     let skipped = number_after(line, "Skipped:")?;
-    let sum = Sum { passed: run.saturating_sub(failed + skipped), failed, skipped };
+    let sum = Sum { passed: run.saturating_sub(failed).saturating_sub(skipped), failed, skipped };
     Some((sum, !line.contains("Time elapsed")))
 }
 
 /// `--- PASS: TestAdd (0.00s)`
 pub(super) fn go_test(line: &str) -> Option<Sum> {
     match line.strip_prefix("--- ")?.split(':').next()? {
-        "PASS" => Sum::of(1, 0, 0),
-        "FAIL" => Sum::of(0, 1, 0),
-        "SKIP" => Sum::of(0, 0, 1),
+        "PASS" => Some(Sum::of(1, 0, 0)),
+        "FAIL" => Some(Sum::of(0, 1, 0)),
+        "SKIP" => Some(Sum::of(0, 0, 1)),
         _ => None,
     }
 }
@@ -92,8 +92,8 @@ pub(super) fn go_package(line: &str) -> Option<Sum> {
     let mut parts = line.split('\t').map(str::trim);
     let (word, _package, _time) = (parts.next()?, parts.next()?, parts.next()?);
     match word {
-        "ok" => Sum::of(1, 0, 0),
-        "FAIL" => Sum::of(0, 1, 0),
+        "ok" => Some(Sum::of(1, 0, 0)),
+        "FAIL" => Some(Sum::of(0, 1, 0)),
         _ => None,
     }
 }
@@ -104,9 +104,9 @@ pub(super) fn tap(line: &str) -> Option<Sum> {
     let (word, number) = rest.split_once(' ')?;
     let number = number.parse().ok()?;
     match word {
-        "pass" => Sum::of(number, 0, 0),
-        "fail" | "cancelled" => Sum::of(0, number, 0),
-        "skipped" | "todo" => Sum::of(0, 0, number),
+        "pass" => Some(Sum::of(number, 0, 0)),
+        "fail" | "cancelled" => Some(Sum::of(0, number, 0)),
+        "skipped" | "todo" => Some(Sum::of(0, 0, number)),
         _ => None,
     }
 }

@@ -1,0 +1,81 @@
+//! The sandbox, with real bubblewrap: what an agent reaches and what it does not.
+
+use muster_service_kit::config::Sandbox as Mode;
+use serde_json::json;
+
+use crate::support::{World, settings};
+
+/// Runs a coder that is this shell line; the check sees what it wrote.
+fn world_of(line: &str, check: &str) -> World {
+    let mut project = settings(&[("unit", check)]);
+    let agent = json!({"kind": "command", "command": ["sh", "-c", line]});
+    project.agents.insert("coder".to_owned(), serde_json::from_value(agent).unwrap());
+    project.max_iterations = 1;
+    let mut world = World::new(&json!({}), project);
+    world.settings.sandbox = Mode::Bubblewrap;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_works_in_its_workspace_and_hands_back() {
+    let line = "echo a > a.txt && git status --short > status.txt && \
+        echo '{\"summary\": \"did it\"}' > $MUSTER_OUT_DIR/result.json && echo x > $HOME/x && echo y > /tmp/y";
+    let mut world = world_of(line, "test -s a.txt && test ! -e /tmp/y");
+    let card = world.card("Write", &["unit"]);
+    world.run_until(card, "done").await;
+    assert_eq!(world.data_of("agent.complete")[1]["result"]["summary"], "did it");
+    assert_eq!(world.repository.file_on("main", "a.txt"), "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_reaches_neither_other_sessions_nor_the_runner_nor_the_repository() {
+    let line = r#"
+        say() { echo "$1" >> seen.txt; }
+        ls "$DATA/sessions" | grep -vx "$MUSTER_SESSION_ID" && say 'sessions'
+        cat "$DATA/sessions/other/secret" && say 'other session'
+        cat "$DATA/runs/secret" && say 'runs'
+        ls "$REPOSITORY"/.git/config >/dev/null || say 'no git folder'
+        echo x > "$REPOSITORY/.git/x" && say 'wrote git folder'
+        echo x > "$REPOSITORY/x"
+        echo x > "$MUSTER_TASK_FILE" && say 'wrote context'
+        echo x > /etc/muster-was-here && say 'wrote etc'
+        grep -q MUSTER_WAS_HERE /proc/1/environ && say 'saw processes'
+        kill -0 $RUNNER_PID && say 'saw the runner'
+        echo done >> seen.txt"#;
+    let mut world = world_of(line, "true");
+    for secret in ["sessions/other/secret", "runs/secret"] {
+        let path = world.data.path().join(secret);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "s3cret").unwrap();
+    }
+    let mut project = settings(&[("unit", "true")]);
+    let env = json!({
+        "DATA": world.data.path(),
+        "REPOSITORY": world.repository.path(),
+        "RUNNER_PID": std::process::id().to_string(),
+    });
+    let agent = json!({"kind": "command", "command": ["sh", "-c", line], "env": env});
+    project.agents.insert("coder".to_owned(), serde_json::from_value(agent).unwrap());
+    world.plane.send(muster_client::domain::command::ChangeSettings { settings: project }).unwrap();
+    let card = world.card("Look", &["unit"]);
+    world.start();
+    world.until(|plane| plane.leases() == 0 && plane.task(card).status.as_str() == "done").await;
+    world.stop().await;
+    assert_eq!(world.repository.file_on("main", "seen.txt"), "done");
+    assert!(!world.plane.output().contains("s3cret"));
+    assert!(!world.repository.path().join("x").exists());
+    assert!(!std::path::Path::new("/etc/muster-was-here").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rehearsal_agent_and_its_faults_are_the_same_inside() {
+    let script = json!({"coder": [
+        {"iterations": [1], "steps": [{"do": "leave_process"}, {"do": "crash"}]},
+        {"steps": [{"do": "leave_process"}, {"do": "write", "path": "a.txt", "content": "a\n"}]},
+    ]});
+    let mut world = World::new(&script, settings(&[("unit", "test -e a.txt")]));
+    world.settings.sandbox = Mode::Auto;
+    let card = world.card("Write a", &["unit"]);
+    world.run_until(card, "done").await;
+    assert_eq!(world.data_of("agent.failed")[0]["error"]["kind"], "agent_killed");
+}
