@@ -3,6 +3,7 @@
 
 mod dead_letters;
 mod faults;
+mod logs;
 mod output;
 mod projection;
 mod rebuild;

@@ -52,10 +52,14 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(log: &MemoryLog, store: &ReadStore) -> Self {
+        Self::start_on(Arc::new(log.clone()), store)
+    }
+
+    /// The same on any log.
+    pub(crate) fn start_on(log: Arc<dyn EventLog>, store: &ReadStore) -> Self {
         let settings = Settings { batch_max_events: 10, batch_max_wait: Duration::ZERO };
         let (readiness, shutdown) = (Readiness::new(), CancellationToken::new());
-        let (log, store): (Arc<dyn EventLog>, _) = (Arc::new(log.clone()), store.clone());
-        let task = tokio::spawn(muster_projector::run(log, store, settings, &readiness, shutdown.clone()));
+        let task = tokio::spawn(muster_projector::run(log, store.clone(), settings, &readiness, shutdown.clone()));
         Self { readiness, shutdown, task }
     }
 
@@ -111,7 +115,7 @@ pub(crate) fn event(project_id: ProjectId, position: u64) -> Arc<Event> {
 }
 
 /// Appends events of a project to its partition.
-pub(crate) async fn append(log: &MemoryLog, project_id: ProjectId, positions: std::ops::RangeInclusive<u64>) {
+pub(crate) async fn append(log: &dyn EventLog, project_id: ProjectId, positions: std::ops::RangeInclusive<u64>) {
     let events: Vec<_> = positions.map(|position| event(project_id, position)).collect();
     let mut writer = log.open_writer(log.partition_for(project_id)).await.unwrap();
     let end = writer.end();
