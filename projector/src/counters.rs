@@ -20,7 +20,13 @@ pub(crate) fn batch(partition: u32, events: &[(i64, Arc<Event>)], applied: &Appl
     metrics::histogram!("muster_projector_apply_seconds").record(took.as_secs_f64());
     if let Some((offset, event)) = events.last() {
         let delay_ms = Timestamp::from(chrono::Utc::now()).ms_since(event.timestamp);
-        metrics::gauge!("muster_projector_lag_seconds", "partition" => label.clone()).set(delay_ms as f64 / 1000.0);
+        metrics::histogram!("muster_projector_delay_seconds").record(delay_ms as f64 / 1000.0);
         metrics::gauge!("muster_projector_next_offset", "partition" => label).set((*offset + 1) as f64);
     }
+}
+
+/// Says how far a partition is behind the end of the log, in offsets. Offsets that hold no event count as well.
+#[expect(clippy::cast_precision_loss, reason = "a lag is far smaller than 2^52")]
+pub(crate) fn lag(partition: u32, offsets: i64) {
+    metrics::gauge!("muster_projector_consumer_lag_offsets", "partition" => partition.to_string()).set(offsets as f64);
 }

@@ -12,6 +12,7 @@ mod partition;
 mod poison;
 mod rebuild;
 mod release;
+mod retention;
 mod settings;
 mod supervise;
 
@@ -63,6 +64,8 @@ async fn project(context: Context, shutdown: CancellationToken) -> Result<(), Er
     tasks.spawn(supervise("agent output".to_owned(), shutdown.clone(), move |stop| {
         output::run(log.clone(), store.clone(), settings, stop)
     }));
+    let store = context.store.clone();
+    tasks.spawn(supervise("retention".to_owned(), shutdown.clone(), move |stop| retention::run(store.clone(), stop)));
     tasks.spawn(supervise("releases".to_owned(), shutdown, move |stop| {
         context.bell.clone().listen(context.store.clone(), stop)
     }));

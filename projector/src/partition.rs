@@ -1,9 +1,11 @@
 //! One partition: from the stored offset on, batch after batch, each in one transaction.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use muster_domain::event::Event;
 use muster_event_log::{LogOffset, LogRecord};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::Context;
@@ -17,6 +19,9 @@ use crate::release;
 const CAREFUL_AFTER: u32 = 2;
 /// After so many, the record is set aside unread.
 const SET_ASIDE_AFTER: u32 = 5;
+
+/// How often the consumer lag is looked at.
+const LAG_EVERY: Duration = Duration::from_secs(5);
 
 /// The projection of one partition.
 pub(crate) struct Partition {
@@ -49,6 +54,8 @@ impl Partition {
         let stream = self.context.log.subscribe(self.partition, LogOffset(next_offset)).await?;
         let mut batches = Batches::new(stream, max, settings.batch_max_wait);
         let mut bell = self.context.bell.subscribe();
+        let mut look_at_lag = tokio::time::interval(LAG_EVERY);
+        look_at_lag.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if self.context.backlog.is_behind(self.partition) {
                 self.look_for_end(next_offset).await?;
@@ -57,6 +64,10 @@ impl Partition {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 () = bell.rung() => release::run(&self.context, self.partition).await?,
+                _ = look_at_lag.tick() => {
+                    let end = self.context.log.end(self.partition).await?;
+                    counters::lag(self.partition, end.0.saturating_sub(next_offset));
+                }
                 batch = batches.next() => {
                     let batch = batch?;
                     if let Some(last) = batch.last() {
@@ -94,7 +105,7 @@ impl Partition {
 
     async fn apply(&self, events: Vec<(i64, Arc<Event>)>) -> Result<(), Error> {
         let Some((last, _)) = events.last() else { return Ok(()) };
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         match self.context.store.apply_batch(self.partition, &events, last + 1).await {
             Ok(applied) => {
                 counters::batch(self.partition, &events, &applied, started.elapsed());

@@ -94,6 +94,20 @@ impl ReadStore {
         transaction.commit().await.doing("storing agent output")?;
         Ok(stored)
     }
+
+    /// Deletes lines that were written before a point in time, at most `limit` of them. Returns how many.
+    pub async fn prune_output(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
+        let pruned = sqlx::query(
+            "delete from agent_output where ctid = any(array(
+                 select ctid from agent_output where written_at < $1 limit $2))",
+        )
+        .bind(before.to_datetime())
+        .bind(i64::from(limit))
+        .execute(self.pool())
+        .await
+        .doing("agent_output")?;
+        Ok(pruned.rows_affected())
+    }
 }
 
 fn column<T>(lines: &[OutputLine], field: impl Fn(&OutputLine) -> T) -> Vec<T> {

@@ -16,7 +16,7 @@ fn lines(run: u128, numbers: std::ops::RangeInclusive<u64>) -> Vec<AgentOutput> 
             task_id: TaskId(Uuid::from_u128(2)),
             run_id: RunId(Uuid::from_u128(run)),
             line_number,
-            timestamp: Timestamp::from_micros(1_700_000_000_000_000),
+            timestamp: Timestamp::from(chrono::Utc::now()),
             stream: OutputStream::Agent,
             content: format!("line {line_number}"),
         })

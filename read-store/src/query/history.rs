@@ -5,6 +5,7 @@ use muster_domain::event::{self, EventData};
 use muster_domain::id::{CommandId, EventId, ProjectId, TaskId};
 use muster_domain::model::Source;
 use muster_domain::state;
+use muster_domain::time::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -41,6 +42,26 @@ impl Event {
     /// Its position.
     pub fn at(&self) -> u64 {
         u64::try_from(self.position).unwrap_or(0)
+    }
+
+    /// The event as one flat JSON object: the shape of exports, server-sent events and the bridge.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.event_id,
+            "type": self.event_type,
+            "timestamp": Timestamp::from(self.event_at),
+            "project_id": self.project_id,
+            "task_id": self.task_id,
+            "sequence": self.sequence,
+            "position": self.position,
+            "source": self.source.0,
+            "actor": self.actor,
+            "command_id": self.command_id,
+            "command_digest": self.command_digest,
+            "causation_id": self.causation_id,
+            "correlation_id": self.correlation_id,
+            "data": self.data,
+        })
     }
 
     /// The event as the domain knows it.
@@ -82,27 +103,35 @@ pub enum HistoryOf {
         /// Events behind this sequence.
         after: u64,
     },
+    /// A task's, behind a position of its project.
+    TaskBehind {
+        /// The task.
+        task_id: TaskId,
+        /// Events behind this position.
+        position: u64,
+    },
+}
+
+impl HistoryOf {
+    /// What selects the events, the id it asks for, and the number they lie behind.
+    const fn parts(self) -> (&'static str, Uuid, u64) {
+        match self {
+            Self::Project { project_id, after } => {
+                ("project_id = $1 and position > $2 order by position", project_id.0, after)
+            }
+            Self::Task { task_id, after } => ("task_id = $1 and sequence > $2 order by sequence", task_id.0, after),
+            Self::TaskBehind { task_id, position } => {
+                ("task_id = $1 and position > $2 order by sequence", task_id.0, position)
+            }
+        }
+    }
 }
 
 impl ReadStore {
     /// Events in order, at most `limit`.
     pub async fn history(&self, of: HistoryOf, limit: u32) -> Result<Slice<Event>, Error> {
-        let (statement, id, after) = match of {
-            HistoryOf::Project { project_id, after } => (
-                format!(
-                    "select {COLUMNS} from event_history where project_id = $1 and position > $2 order by position limit $3"
-                ),
-                project_id.0,
-                after,
-            ),
-            HistoryOf::Task { task_id, after } => (
-                format!(
-                    "select {COLUMNS} from event_history where task_id = $1 and sequence > $2 order by sequence limit $3"
-                ),
-                task_id.0,
-                after,
-            ),
-        };
+        let (condition, id, after) = of.parts();
+        let statement = format!("select {COLUMNS} from event_history where {condition} limit $3");
         let mut rows: Vec<Event> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(id)
             .bind(i64::try_from(after).unwrap_or(i64::MAX))

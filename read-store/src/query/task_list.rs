@@ -86,6 +86,21 @@ impl ReadStore {
         Ok(Slice::of(rows, page))
     }
 
+    /// Tasks that have not come to an end, most urgent first: of the projects `user` is a member of, or of all when there
+    /// is no user.
+    pub async fn open_tasks(&self, user: Option<&str>, limit: u32) -> Result<Vec<Task>, Error> {
+        sqlx::query_as(
+            "select * from tasks t where status not in ('done', 'failed', 'cancelled') and ($1::text is null
+                 or exists (select 1 from project_members m where m.project_id = t.project_id and m.user_id = $1))
+             order by priority_rank desc, created_at, task_id limit $2",
+        )
+        .bind(user)
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await
+        .doing("tasks")
+    }
+
     /// How many tasks of these projects are in each status.
     pub async fn task_counts(&self, projects: &[Uuid]) -> Result<Vec<(Uuid, TaskStatus, u64)>, Error> {
         let rows: Vec<(Uuid, super::Text<TaskStatus>, i64)> = sqlx::query_as(

@@ -47,3 +47,22 @@ async fn the_last_line_of_each_run_is_heard() {
     let expected = line(2, "");
     assert_eq!(wakeup, Wakeup::Output { project_id: expected.project_id, run_id: expected.run_id, line_number: 2 });
 }
+
+#[tokio::test]
+async fn old_lines_are_pruned_a_few_at_a_time() {
+    let store = fresh_store().await;
+    let lines: Vec<_> = (1..=10)
+        .map(|number| {
+            let written_at = Timestamp::from_micros(1_700_000_000_000_000 + number * 1_000_000);
+            OutputLine { written_at, ..line(number.unsigned_abs(), "x") }
+        })
+        .collect();
+    store.append_output(&lines, &BTreeMap::new()).await.unwrap();
+    let before = lines[6].written_at;
+
+    let pruned = [store.prune_output(before, 4).await.unwrap(), store.prune_output(before, 4).await.unwrap()];
+
+    assert_eq!(pruned, [4, 2]);
+    let left: i64 = scalar(&store, "select min(line_number) from agent_output").await;
+    assert_eq!(left, 7);
+}
