@@ -2,45 +2,110 @@
 
 use std::sync::Arc;
 
-use muster_domain::id::ProjectId;
-use muster_read_store::query::{Event, Line};
+use muster_domain::id::{ProjectId, RunId, TaskId};
+use muster_read_store::ReadStore;
+use muster_read_store::query::{Event, HistoryOf, Line};
 use muster_service_kit::Caller;
 
 use crate::access::Access;
 use crate::fault::{Fault, Result};
-use crate::live::{EventCursor, OutputCursor};
+use crate::live::{EventCursor, Live, OutputCursor};
 
-/// A caller's place in a project's events. Who may enter was asked before.
+/// Events of a task read at once.
+const PAGE: u32 = 500;
+
+/// A caller's place in a project's events, or in those of one of its tasks.
 #[derive(Debug)]
 pub struct Follow {
     cursor: EventCursor,
     project_id: ProjectId,
+    past: Option<TaskPast>,
+    only: Option<TaskId>,
     access: Access,
     caller: Caller,
 }
 
+/// What of a task's history was not given out yet.
+#[derive(Debug)]
+struct TaskPast {
+    store: ReadStore,
+    task_id: TaskId,
+    /// The task's events up to here are read by task; those behind it with the project's.
+    until: u64,
+}
+
 impl Follow {
-    /// Follows with `cursor`.
-    pub const fn new(cursor: EventCursor, project_id: ProjectId, access: Access, caller: Caller) -> Self {
-        Self { cursor, project_id, access, caller }
+    /// Every event of the project behind `after`; from the present on without `after`. Who may enter was asked before.
+    pub async fn project(
+        access: &Access,
+        live: &Live,
+        caller: &Caller,
+        project_id: ProjectId,
+        after: Option<u64>,
+    ) -> Result<Self> {
+        let cursor = live.events(project_id, after).await?;
+        Ok(Self { cursor, project_id, past: None, only: None, access: access.clone(), caller: caller.clone() })
     }
 
-    /// Position of the last event that was given out.
+    /// The same for one task. Its past is found by the task, however long the project's history is.
+    #[must_use]
+    pub async fn only(mut self, store: ReadStore, task_id: TaskId) -> Result<Self> {
+        let until = store.project_position(self.project_id).await?;
+        self.only = Some(task_id);
+        self.past = Some(TaskPast { store, task_id, until });
+        Ok(self)
+    }
+
+    /// Position of the last event that was given out or passed over.
     pub fn after(&self) -> u64 {
         self.cursor.after()
     }
 
-    /// The next events, at least one. `forbidden` once the caller was removed from the project.
+    /// The next events, at least one. `forbidden` once the caller was removed from the project. Safe to cancel.
     pub async fn next(&mut self) -> Result<Vec<Arc<Event>>> {
-        let events = self.cursor.next().await?;
-        // That members go is an event too, so nobody else has to be asked.
-        let goes = |event: &Arc<Event>| {
-            event.event_type == "project.member_removed" && event.data["user"] == self.caller.user()
-        };
+        loop {
+            if let Some(past) = &self.past {
+                let page = past.page(self.cursor.after()).await?;
+                self.cursor.skip_to(page.last().map_or(past.until, |event| event.at()));
+                if page.is_empty() {
+                    self.past = None;
+                    continue;
+                }
+                return Ok(page);
+            }
+            let mut events = self.cursor.peek().await?;
+            self.check(&events).await?;
+            // Nothing is waited for from here on: events that were taken are given out.
+            self.cursor.skip_to(events.last().map_or(0, |event| event.at()));
+            if let Some(only) = self.only {
+                events.retain(|event| event.task_id == Some(only.0));
+            }
+            if !events.is_empty() {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// That members go is an event too, so nobody else has to be asked.
+    async fn check(&self, events: &[Arc<Event>]) -> Result<()> {
+        let user = self.caller.user();
+        let goes =
+            |event: &Arc<Event>| event.event_type == "project.member_removed" && event.data["user"].as_str() == Some(user);
         if events.iter().any(goes) && !self.access.may_see(&self.caller, self.project_id).await? {
             return Err(Fault::forbidden());
         }
-        Ok(events)
+        Ok(())
+    }
+}
+
+impl TaskPast {
+    /// The task's next events behind `position`; none when all up to `until` were read.
+    async fn page(&self, position: u64) -> Result<Vec<Arc<Event>>> {
+        if position >= self.until {
+            return Ok(Vec::new());
+        }
+        let rows = self.store.history(HistoryOf::TaskBehind { task_id: self.task_id, position }, PAGE).await?.rows;
+        Ok(rows.into_iter().map(Arc::new).collect())
     }
 }
 
@@ -54,9 +119,17 @@ pub struct FollowOutput {
 }
 
 impl FollowOutput {
-    /// Follows with `cursor`.
-    pub const fn new(cursor: OutputCursor, project_id: ProjectId, access: Access, caller: Caller) -> Self {
-        Self { cursor, project_id, access, caller }
+    /// Every line of the run behind `after`.
+    pub fn run(
+        access: &Access,
+        live: &Live,
+        caller: &Caller,
+        project_id: ProjectId,
+        run_id: RunId,
+        after: u64,
+    ) -> Self {
+        let cursor = live.output(run_id, after);
+        Self { cursor, project_id, access: access.clone(), caller: caller.clone() }
     }
 
     /// The next lines, at least one. `forbidden` once the caller was removed from the project.

@@ -1,9 +1,15 @@
 //! The routes. Everything but pages needs a bearer token. It must never decide who may see what.
 
-mod graphql;
+mod connections;
+mod sse;
 mod token;
 
+mod bridge;
+mod graphql;
+mod project_events;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use muster_read_store::ReadStore;
@@ -14,6 +20,8 @@ use crate::access::Access;
 use crate::commands::Commands;
 use crate::graphql::MusterSchema;
 use crate::live::Live;
+
+pub use connections::Connections;
 
 /// What every route works with. Clones share it.
 #[derive(Clone)]
@@ -28,6 +36,7 @@ pub struct Parts {
     pub access: Access,
     pub commands: Arc<dyn Commands>,
     pub config: QueryConfig,
+    pub connections: Connections,
     pub shutdown: Shutdown,
 }
 
@@ -45,7 +54,27 @@ impl std::ops::Deref for Service {
     }
 }
 
+impl Service {
+    /// The rows to give when `asked` for.
+    fn limit(&self, asked: Option<u32>) -> u32 {
+        asked.unwrap_or(self.config.page_size_max).min(self.config.page_size_max)
+    }
+
+    /// How streams are paced.
+    fn pace(&self) -> sse::Pace {
+        sse::Pace {
+            heartbeat: Duration::from_secs(self.config.sse_heartbeat_s.max(1)),
+            timeout: Duration::from_secs(self.config.sse_connection_timeout_m * 60),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+}
+
 /// Every route.
 pub fn router(service: Service) -> Router {
-    Router::new().merge(graphql::routes()).with_state(service)
+    Router::new()
+        .merge(graphql::routes())
+        .merge(bridge::routes())
+        .merge(project_events::routes())
+        .with_state(service)
 }

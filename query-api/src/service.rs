@@ -83,6 +83,7 @@ impl QueryApi {
             live,
             access,
             commands: self.commands,
+            connections: routes::Connections::new(query.sse_max_connections_per_user),
             config: query,
             shutdown: shutdown.clone(),
         };

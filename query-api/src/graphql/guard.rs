@@ -95,9 +95,10 @@ fn with_code(error: ServerError) -> ServerError {
             let fault = too_complex(message);
             with_fault(error, &fault)
         }
-        message if message.contains("recursion depth") => {
-            let fault = too_complex(message);
-            with_fault(error, &fault)
+        message if message.contains("recursion") || message.ends_with("stack limit reached") => {
+            // The parser quotes the whole document.
+            let message = "The document is nested too deep to be parsed.";
+            with_fault(ServerError { message: message.to_owned(), ..error }, &too_complex(message))
         }
         message => {
             let fault = Fault::new(codes::INVALID_ARGUMENT, message);

@@ -30,13 +30,12 @@ impl Subscription {
         #[graphql(desc = "Only events of this task. Positions of the others are passed over.")] task_id: Option<ID>,
     ) -> Result<impl Stream<Item = Result<Event>> + use<>> {
         let only: Option<TaskId> = maybe_id("taskId", task_id.as_ref())?;
-        let follow = follow(ctx, id("projectId", &project_id)?, after).await?;
-        let wanted = move |task: Option<Uuid>| only.is_none_or(|only| task == Some(only.0));
-        let batches = batches(follow).map(move |batch| match batch {
-            Ok(events) => {
-                let events = events.into_iter().filter(|event| wanted(event.task_id));
-                events.map(|event| Ok(Event::from(event))).collect()
-            }
+        let mut follow = follow(ctx, id("projectId", &project_id)?, after).await?;
+        if let Some(task_id) = only {
+            follow = follow.only(services(ctx)?.store.clone(), task_id).await?;
+        }
+        let batches = batches(follow).map(|batch| match batch {
+            Ok(events) => events.into_iter().map(|event| Ok(Event::from(event))).collect(),
             Err(fault) => vec![Err(fault)],
         });
         until_stop(ctx, batches.flat_map(stream::iter))
@@ -67,8 +66,8 @@ impl Subscription {
         let run_id: RunId = id("runId", &run_id)?;
         let caller = caller(ctx)?;
         let run = services.access.require_run(caller, run_id, None).await?;
-        let cursor = services.live.output(run_id, after.unwrap_or(0));
-        let follow = FollowOutput::new(cursor, ProjectId(run.project_id), services.access.clone(), caller.clone());
+        let (access, live) = (&services.access, &services.live);
+        let follow = FollowOutput::run(access, live, caller, ProjectId(run.project_id), run_id, after.unwrap_or(0));
         let lines = stream::unfold(Some(follow), |follow| async move {
             let mut follow = follow?;
             match follow.next().await {
@@ -84,8 +83,7 @@ async fn follow(ctx: &Context<'_>, project_id: ProjectId, after: Option<u64>) ->
     let services = services(ctx)?;
     let caller = caller(ctx)?;
     services.access.require(caller, project_id, None).await?;
-    let cursor = services.live.events(project_id, after).await?;
-    Ok(Follow::new(cursor, project_id, services.access.clone(), caller.clone()))
+    Follow::project(&services.access, &services.live, caller, project_id, after).await
 }
 
 type Batch = Vec<Arc<query::Event>>;

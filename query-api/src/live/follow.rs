@@ -32,26 +32,26 @@ impl EventCursor {
         self.after
     }
 
-    /// The next events in order, at least one; waits for them. Safe to cancel.
-    pub async fn next(&mut self) -> Result<Vec<Arc<Event>>, Error> {
+    /// Passes over everything up to `position`.
+    pub fn skip_to(&mut self, position: u64) {
+        self.after = self.after.max(position);
+    }
+
+    /// The next events in order, at least one; waits for them. They stay the next ones until [`EventCursor::skip_to`].
+    pub async fn peek(&self) -> Result<Vec<Arc<Event>>, Error> {
         loop {
-            let events = match self.feed.held(self.after, BATCH) {
-                Held::Events(events) => events,
-                Held::Nothing => {
-                    self.feed.above(self.after).await;
-                    continue;
-                }
+            match self.feed.held(self.after, BATCH) {
+                Held::Events(events) => return Ok(events),
+                Held::Nothing => {}
                 Held::TooFarBehind => {
                     metrics::counter!("muster_query_history_reads_total").increment(1);
                     let of = HistoryOf::Project { project_id: self.project_id, after: self.after };
-                    self.store.history(of, PAGE).await?.rows.into_iter().map(Arc::new).collect()
+                    let rows = self.store.history(of, PAGE).await?.rows;
+                    if !rows.is_empty() {
+                        return Ok(rows.into_iter().map(Arc::new).collect());
+                    }
                 }
-            };
-            if let Some(last) = events.last() {
-                self.after = last.at();
-                return Ok(events);
             }
-            // The history is shorter than the feed's start says: impossible while events are never deleted.
             self.feed.above(self.after).await;
         }
     }

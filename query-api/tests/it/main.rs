@@ -5,6 +5,9 @@
 mod support;
 
 mod access;
+mod bridge;
+mod mutations;
 mod paging;
+mod project_events;
 mod queries;
 mod subscriptions;

@@ -1,7 +1,9 @@
 //! A world to ask about: a fresh database, a domain that decides commands, rows applied at once, and the service on top.
 
 mod server;
+mod sse;
 mod world;
 
+pub use sse::Stream;
 pub use server::{ADMIN, Server, Socket};
 pub use world::World;

@@ -1,0 +1,193 @@
+//! A project's live hub over server-sent events: what happens, which runs are active, and the logs of chosen runs.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use axum::response::sse::Event as SseEvent;
+use axum::routing::get;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use http::HeaderMap;
+use muster_domain::id::{ProjectId, RunId};
+use muster_read_store::query::{Event, Line, Run};
+use muster_service_kit::problem::ProblemQuery;
+use muster_service_kit::{Caller, ProblemPath, codes};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio_stream::StreamMap;
+use uuid::Uuid;
+
+use super::{Service, sse, token};
+use crate::fault::{Fault, Result};
+use crate::follow::{Follow, FollowOutput};
+
+/// Runs whose logs one connection may follow.
+const LOGS_MAX: usize = 50;
+
+/// The routes.
+pub fn routes() -> Router<Service> {
+    Router::new()
+        .route("/api/projects/{project_id}/events", get(follow))
+        .route("/api/projects/{project_id}/active-runs", get(active_runs))
+}
+
+/// The project's runs that have not ended, oldest first.
+async fn active_runs(
+    State(service): State<Service>,
+    headers: HeaderMap,
+    ProblemPath(project_id): ProblemPath<ProjectId>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>> {
+    let caller = token::caller(&service, &headers, query.as_deref())?;
+    service.access.require(&caller, project_id, None).await?;
+    let runs = service.store.active_runs_of(&[project_id.0]).await?;
+    Ok(Json(json!({ "active_runs": runs.iter().map(active_run).collect::<Vec<_>>() })))
+}
+
+fn active_run(run: &Run) -> Value {
+    json!({
+        "run_id": run.run_id,
+        "task_id": run.task_id,
+        "subtask_id": run.subtask_id,
+        "role": run.role.0,
+        "status": run.status,
+        "session_id": run.session_id,
+        "attempt": run.attempt,
+        "iteration": run.iteration,
+        "queued_at": run.queued_at,
+        "started_at": run.started_at,
+        "progress_message": run.progress_message,
+        "progress_percent": run.progress_percent,
+    })
+}
+
+#[derive(Deserialize)]
+struct FollowQuery {
+    /// Run ids separated by commas, each with `:<line>` behind it to go on after that line; or `all`.
+    subscribe_logs: Option<String>,
+    after: Option<u64>,
+}
+
+/// First `connected` with the active runs, then each event under its type's name, log lines as `agent.log`.
+async fn follow(
+    State(service): State<Service>,
+    headers: HeaderMap,
+    ProblemPath(project_id): ProblemPath<ProjectId>,
+    RawQuery(query): RawQuery,
+    ProblemQuery(wanted): ProblemQuery<FollowQuery>,
+) -> Result<Response> {
+    let caller = token::caller(&service, &headers, query.as_deref())?;
+    service.access.require(&caller, project_id, None).await?;
+    let held = service.connections.open(caller.user())?;
+    let after = sse::resume_after(&headers, wanted.after)?;
+    // The place is taken before the runs are read, so that a run is in one or announced by the other.
+    let events = Follow::project(&service.access, &service.live, &caller, project_id, after).await?;
+    let runs = service.store.active_runs_of(&[project_id.0]).await?;
+    let connected = sse::message(&json!({
+        "project_id": project_id,
+        "position": events.after(),
+        "active_runs": runs.iter().map(active_run).collect::<Vec<_>>(),
+    }));
+    let connected = connected.event("connected").id(events.after().to_string());
+    let mut hub = Hub { service: service.clone(), caller, project_id, events, logs: StreamMap::new(), all: false };
+    hub.subscribe_logs(wanted.subscribe_logs.as_deref(), &runs).await?;
+    let items = stream::unfold(hub, |mut hub| async move { Some((hub.next().await, hub)) });
+    Ok(sse::respond(vec![connected], items.boxed(), service.pace(), held))
+}
+
+/// One connection's place in the project's events and in the logs it follows.
+struct Hub {
+    service: Service,
+    caller: Caller,
+    project_id: ProjectId,
+    events: Follow,
+    logs: StreamMap<Uuid, BoxStream<'static, Result<Vec<Line>>>>,
+    /// Whether runs that start later are followed too.
+    all: bool,
+}
+
+impl Hub {
+    async fn subscribe_logs(&mut self, wanted: Option<&str>, active: &[Run]) -> Result<()> {
+        match wanted.map(str::trim) {
+            None | Some("") => Ok(()),
+            Some("all") => {
+                self.all = true;
+                let active: Vec<_> = active.iter().map(|run| run.run_id).collect();
+                let ends: HashMap<_, _> = self.service.store.output_ends(&active).await?.into_iter().collect();
+                for run_id in active.into_iter().map(RunId) {
+                    self.follow_log(run_id, ends.get(&run_id).copied().unwrap_or(0));
+                }
+                Ok(())
+            }
+            Some(list) => {
+                let wanted = list.split(',').map(parse_log).collect::<Result<Vec<_>>>()?;
+                if wanted.len() > LOGS_MAX {
+                    return Err(Fault::invalid("subscribe_logs", format!("at most {LOGS_MAX} runs, or `all`")));
+                }
+                let ids: Vec<_> = wanted.iter().map(|(run_id, _)| run_id.0).collect();
+                let runs = self.service.store.runs_by_id(&ids).await?;
+                for (run_id, after) in wanted {
+                    let here = |run: &Run| run.run_id == run_id.0 && run.project_id == self.project_id.0;
+                    if !runs.iter().any(here) {
+                        let detail = format!("The project has no run {run_id}.");
+                        return Err(Fault::new(codes::RUN_NOT_FOUND, detail));
+                    }
+                    self.follow_log(run_id, after);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn follow_log(&mut self, run_id: RunId, after: u64) {
+        if self.logs.len() >= LOGS_MAX || self.logs.contains_key(&run_id.0) {
+            return;
+        }
+        let (access, live) = (&self.service.access, &self.service.live);
+        let follow = FollowOutput::run(access, live, &self.caller, self.project_id, run_id, after);
+        let lines = stream::unfold(follow, |mut follow| async move { Some((follow.next().await, follow)) });
+        self.logs.insert(run_id.0, lines.boxed());
+    }
+
+    async fn next(&mut self) -> Result<Vec<SseEvent>> {
+        tokio::select! {
+            events = self.events.next() => {
+                let events = events?;
+                events.iter().for_each(|event| self.notice(event));
+                Ok(events.iter().map(|event| sse::event(event).event(&event.event_type)).collect())
+            }
+            Some((_, lines)) = self.logs.next() => Ok(lines?.iter().map(log_line).collect()),
+        }
+    }
+
+    /// Follows the log of a run that begins, where all are wanted.
+    fn notice(&mut self, event: &Event) {
+        if self.all
+            && event.event_type == "run.queued"
+            && let Some(run_id) = event.data["run_id"].as_str().and_then(|text| text.parse().ok())
+        {
+            self.follow_log(run_id, 0);
+        }
+    }
+}
+
+fn parse_log(text: &str) -> Result<(RunId, u64)> {
+    let (run_id, after) = text.trim().split_once(':').unwrap_or((text.trim(), "0"));
+    let unusable = || Fault::invalid("subscribe_logs", format!("{text:?} is neither a run nor `all`"));
+    Ok((run_id.parse().map_err(|_| unusable())?, after.parse().map_err(|_| unusable())?))
+}
+
+fn log_line(line: &Line) -> SseEvent {
+    let data = json!({
+        "run_id": line.run_id,
+        "task_id": line.task_id,
+        "line_number": line.line_number,
+        "timestamp": line.written_at,
+        "stream": line.stream,
+        "content": line.content,
+    });
+    sse::message(&data).event("agent.log")
+}
