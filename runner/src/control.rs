@@ -60,6 +60,25 @@ impl From<&WorkOrder> for Lease {
     }
 }
 
+/// Work that was given, and the claim that got it.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The work.
+    pub order: WorkOrder,
+    /// What was asked.
+    pub request: ClaimRequest,
+    /// Under which key; asking again with it gives the order as it is then.
+    pub key: CommandId,
+}
+
+impl Claimed {
+    /// The order as it is now: what people added and answered meanwhile is in it.
+    pub async fn again(&self, control: &dyn Control) -> Result<Option<WorkOrder>, Error> {
+        let request = ClaimRequest { wait_ms: None, ..self.request.clone() };
+        Ok(control.claim(&request, self.key).await?.filter(|order| order.run_id == self.order.run_id))
+    }
+}
+
 /// The calls a runner makes.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {

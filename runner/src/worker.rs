@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_client::api::ClaimRequest;
-use muster_client::domain::command::WorkOrder;
 use muster_client::domain::id::SessionId;
 use muster_service_kit::Shutdown;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::control::Control;
+use crate::control::{Claimed, Control};
 use crate::layout::{Layout, SessionFolders};
 use crate::leftovers;
 use crate::run::Workshop;
@@ -70,16 +69,18 @@ pub async fn run(settings: Settings, control: Arc<dyn Control>, shutdown: Shutdo
 async fn serve(workshop: Arc<Workshop>, slot: usize, shutdown: Shutdown) {
     while !shutdown.is_triggered() {
         let session = workshop.layout.session(Uuid::now_v7());
-        let order = tokio::select! {
-            order = claim(&workshop, slot, &session) => order,
+        let claimed = tokio::select! {
+            claimed = claim(&workshop, slot, &session) => claimed,
             () = shutdown.triggered() => return,
         };
-        work(&workshop, &order, &session, &shutdown).await;
+        if let Some(claimed) = claimed {
+            work(&workshop, &claimed, &session, &shutdown).await;
+        }
     }
 }
 
-/// Waits for work. The session takes part in as many claims as it needs for one that gives some.
-async fn claim(workshop: &Workshop, slot: usize, session: &SessionFolders) -> WorkOrder {
+/// Waits for work. `None` when a claim was refused: the session may have been given work that we did not hear of.
+async fn claim(workshop: &Workshop, slot: usize, session: &SessionFolders) -> Option<Claimed> {
     let settings = &workshop.settings;
     let request = ClaimRequest {
         session_id: SessionId(session.id),
@@ -94,7 +95,7 @@ async fn claim(workshop: &Workshop, slot: usize, session: &SessionFolders) -> Wo
     let mut key = muster_client::new_key();
     loop {
         match workshop.control.claim(&request, key).await {
-            Ok(Some(order)) => return order,
+            Ok(Some(order)) => return Some(Claimed { order, request, key }),
             Ok(None) => {
                 key = muster_client::new_key();
                 tokio::time::sleep(CLAIM_INTERVAL).await;
@@ -106,18 +107,19 @@ async fn claim(workshop: &Workshop, slot: usize, session: &SessionFolders) -> Wo
             }
             Err(error) => {
                 tracing::error!(%error, "a claim was refused");
-                key = muster_client::new_key();
                 tokio::time::sleep(PAUSE).await;
+                return None;
             }
         }
     }
 }
 
 /// Does the work; a stop of the runner gives it a while to come to its end.
-async fn work(workshop: &Workshop, order: &WorkOrder, session: &SessionFolders, shutdown: &Shutdown) {
+async fn work(workshop: &Workshop, claimed: &Claimed, session: &SessionFolders, shutdown: &Shutdown) {
+    let order = &claimed.order;
     tracing::info!(task_id = %order.task_id, run_id = %order.run_id, role = %order.role, "a run begins");
     let stop = Stop::default();
-    let mut run = std::pin::pin!(workshop.execute(order, session, &stop));
+    let mut run = std::pin::pin!(workshop.execute(claimed, session, &stop));
     let over = async {
         shutdown.triggered().await;
         tokio::time::sleep(workshop.settings.shutdown_grace).await;

@@ -25,18 +25,13 @@ enum What {
     RehearsalAgent,
 }
 
-fn main() -> ExitCode {
+fn main() -> anyhow::Result<ExitCode> {
     if let Some(What::RehearsalAgent) = Arguments::parse().what {
-        let code = muster_runner::rehearsal::rehearsal_agent_main();
-        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+        let code = muster_runner::rehearsal_agent_main();
+        return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
     }
-    match work() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    work()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[tokio::main]

@@ -53,7 +53,7 @@ impl Flow<'_> {
 
     /// One iteration: agent, commit, verification, decision.
     async fn attempt(&mut self, iteration: &Iteration, tree: &mut Worktree, branch: &str) -> Result<Step, Fault> {
-        let mut context = TaskContext::of(self.order, iteration.number);
+        let mut context = TaskContext::of(&self.order, iteration.number);
         context.feedback.extend(self.learned.iter().cloned());
         let ended = self.turn(iteration, &context, |_| Ok(())).await?;
         let agent_error = ended.err();

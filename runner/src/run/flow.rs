@@ -17,7 +17,7 @@ use super::totals::Totals;
 use super::{Fault, Finish, Workshop};
 use crate::agent::Call;
 use crate::context::TaskContext;
-use crate::control::Reporter;
+use crate::control::{Claimed, Reporter};
 use crate::git::{Repository, Worktree};
 use crate::layout::{RunFolder, SessionFolders};
 use crate::output::RunOutput;
@@ -33,7 +33,9 @@ const FILES_REPORTED_MAX: usize = 500;
 /// One run's flow.
 pub(super) struct Flow<'a> {
     pub shop: &'a Workshop,
-    pub order: &'a WorkOrder,
+    pub claimed: &'a Claimed,
+    /// The order as it was last seen.
+    pub order: WorkOrder,
     pub session: &'a SessionFolders,
     pub folder: RunFolder,
     pub reporter: &'a Reporter,
@@ -98,8 +100,16 @@ impl Flow<'_> {
         Ok(worktree)
     }
 
-    /// Begins an iteration.
-    pub(super) async fn begin(&self, number: u32, feedback: Option<String>) -> Result<Iteration, Fault> {
+    /// Begins an iteration, with what people added since the one before.
+    pub(super) async fn begin(&mut self, number: u32, feedback: Option<String>) -> Result<Iteration, Fault> {
+        if number > 1 {
+            match self.claimed.again(self.shop.control.as_ref()).await {
+                Ok(Some(order)) => (self.order.prompts, self.order.answers) = (order.prompts, order.answers),
+                // What was known before is enough to go on; a lost lease shows in the next report.
+                Ok(None) => {}
+                Err(error) => tracing::info!(%error, "the order could not be read again"),
+            }
+        }
         self.tell(vec![Report::IterationStarted { iteration: number, feedback }]).await?;
         Ok(Iteration { number, started: Instant::now() })
     }
@@ -115,9 +125,9 @@ impl Flow<'_> {
         files::blocking(move || files::empty_folder(&out_dir)).await?;
         let (task_file, prompt) = context.write(&self.session.context())?;
         let call = Call {
-            order: self.order,
+            order: &self.order,
             prompt: &prompt,
-            env: environment::for_agent(self.session, self.order, iteration.number, &task_file),
+            env: environment::for_agent(self.session, &self.order, iteration.number, &task_file),
             view: self.view(),
             sandbox: &self.shop.sandbox,
             output: self.output,

@@ -14,10 +14,10 @@ mod totals;
 use std::sync::Arc;
 use std::time::Instant;
 
-use muster_client::domain::command::{Report, WorkOrder};
+use muster_client::domain::command::Report;
 use muster_client::domain::model::{BuildError, BuildErrorKind, Role, RunResult};
 
-use crate::control::{self, Control, Lease, Reporter};
+use crate::control::{self, Claimed, Control, Lease, Reporter};
 use crate::git::{self, Repository};
 use crate::layout::{Layout, SessionFolders};
 use crate::output::{OutputStream, RunOutput};
@@ -92,13 +92,13 @@ impl Fault {
 
 impl Workshop {
     /// Does the work of an order in a fresh session. Nothing of the session is left after this.
-    pub async fn execute(&self, order: &WorkOrder, session: &SessionFolders, stop: &Stop) {
+    pub async fn execute(&self, claimed: &Claimed, session: &SessionFolders, stop: &Stop) {
         let started = Instant::now();
-        let lease = Lease::from(order);
+        let lease = Lease::from(&claimed.order);
         let reporter = Reporter::new(self.control.clone(), lease, self.settings.lease_ms);
         let beating = heartbeat::start(reporter.clone(), self.settings.heartbeat, self.settings.lease_ms, stop.clone());
         let mut totals = totals::Totals::default();
-        let outcome = self.perform(order, session, &reporter, stop, &mut totals).await;
+        let outcome = self.perform(claimed, session, &reporter, stop, &mut totals).await;
         let released = self.clean_up(session).await;
         let ending = match outcome {
             Ok(finish) => Report::Complete {
@@ -120,12 +120,13 @@ impl Workshop {
 
     async fn perform(
         &self,
-        order: &WorkOrder,
+        claimed: &Claimed,
         session: &SessionFolders,
         reporter: &Reporter,
         stop: &Stop,
         totals: &mut totals::Totals,
     ) -> Result<Finish, Fault> {
+        let order = claimed.order.clone();
         session.create()?;
         let mut record = SessionRecord::new(session.id, *reporter.lease(), &order.repository_path);
         record.write(session)?;
@@ -133,8 +134,10 @@ impl Workshop {
         let output = RunOutput::start(&folder.log(), reporter.clone(), self.settings.output_line_max_bytes)?;
         let finish = async {
             let repository = Repository::open(order.repository_path.as_ref()).await?;
+            let role = order.role;
             let mut flow = Flow {
                 shop: self,
+                claimed,
                 order,
                 session,
                 folder,
@@ -145,13 +148,13 @@ impl Workshop {
                 totals,
                 learned: Vec::new(),
             };
-            let role = match order.role {
+            let finish = match role {
                 Role::Planner => flow.plan(&mut record).await,
                 Role::Coder => flow.code(&mut record).await,
                 Role::Reviewer => flow.review(&mut record).await,
                 other => Err(Fault::Unfit(format!("this runner does not play the role {other}"))),
             };
-            if stop.is_asked() { Err(Fault::Stopped) } else { role }
+            if stop.is_asked() { Err(Fault::Stopped) } else { finish }
         };
         let finish = finish.await;
         let last = match &finish {

@@ -21,9 +21,9 @@ impl Flow<'_> {
         let mut feedback: Option<String> = None;
         for number in 1..=self.max_iterations() {
             let iteration = self.begin(number, feedback.clone()).await?;
-            let mut context = TaskContext::of(self.order, number);
+            let mut context = TaskContext::of(&self.order, number);
             context.feedback.extend(self.learned.iter().cloned());
-            let (folder, order) = (self.session.artifacts(), self.order);
+            let (folder, order) = (self.session.artifacts(), self.order.clone());
             let handed_back = |result: &AgentResult| {
                 Ok(agent::read_plan(&folder)?.unwrap_or_else(|| one_chunk(&order.title, &order.description, result)))
             };

@@ -97,7 +97,7 @@ impl Flow<'_> {
         candidate: &Candidate,
         verification: Option<&VerificationReport>,
     ) -> Result<Result<Review, BuildError>, Fault> {
-        let mut context = TaskContext::of(self.order, iteration.number);
+        let mut context = TaskContext::of(&self.order, iteration.number);
         context.feedback.extend(self.learned.iter().cloned());
         context.verification = verification.cloned();
         context.diff = Some(tree.diff(&candidate.onto, DIFF_MAX_BYTES).await?);

@@ -1,5 +1,6 @@
 //! The coder's loop: feedback, giving up, escalation, merges.
 
+use muster_client::domain::command::InjectPrompt;
 use serde_json::json;
 
 use crate::support::{World, check, coder_script, settings};
@@ -98,4 +99,26 @@ async fn any_command_line_can_be_an_agent() {
     // What is granted to the agent is not told to anyone else.
     let told = serde_json::to_string(&world.data_of("run.started")).unwrap();
     assert!(told.contains("API_KEY") && !told.contains("s3cret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_add_during_a_run_is_told_at_the_next_iteration() {
+    let line = r#"
+        grep -q 'Say please' "$MUSTER_TASK_FILE" && echo please > word.txt
+        echo "iteration $MUSTER_ITERATION"
+        while test "$MUSTER_ITERATION" = 1 && ! test -e "$GATE"; do echo waiting; sleep 0.1; done"#;
+    let gate = tempfile::tempdir().unwrap();
+    let mut project = settings(&[("unit", "grep please word.txt")]);
+    let env = json!({"GATE": gate.path().join("open")});
+    let agent = json!({"kind": "command", "command": ["sh", "-c", line], "env": env});
+    project.agents.insert("coder".to_owned(), serde_json::from_value(agent).unwrap());
+    let mut world = World::new(&json!({}), project);
+    let card = world.card("Ask", &["unit"]);
+    world.start();
+    world.until(|plane| plane.output().contains("iteration 1")).await;
+    world.plane.send(InjectPrompt { task_id: card, message: "Say please".to_owned() }).unwrap();
+    std::fs::write(gate.path().join("open"), "").unwrap();
+    world.until(|plane| plane.leases() == 0 && plane.task(card).status.as_str() == "done").await;
+    world.stop().await;
+    world.assert_clean();
 }

@@ -1,5 +1,6 @@
 //! A control plane in memory that decides by the domain's own rules.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use muster_client::domain::command::{
 };
 use muster_client::domain::decide::{Actor, Context, IdSource, Limits, Outcome, Request, handle};
 use muster_client::domain::event::Event;
-use muster_client::domain::id::{CommandId, ProjectId, TaskId};
+use muster_client::domain::id::{CommandId, ProjectId, RunId, TaskId};
 use muster_client::domain::model::{ProjectSettings, Source};
 use muster_client::domain::rejection::Rejection;
 use muster_client::domain::state::{ProjectState, Task};
@@ -23,6 +24,8 @@ struct Inner {
     state: ProjectState,
     events: Vec<Event>,
     lines: Vec<OutputLine>,
+    next_lines: BTreeMap<RunId, u64>,
+    claims: BTreeMap<CommandId, (TaskId, RunId)>,
 }
 
 /// One project's control plane.
@@ -128,10 +131,24 @@ fn translate(rejection: &Rejection) -> Error {
     }
 }
 
+/// What a report points at is on disk, whole, before anyone hears of it.
+fn assert_durable(report: &Report) {
+    let file = match report {
+        Report::AgentComplete { result_file, .. } | Report::AgentFailed { result_file, .. } => result_file,
+        Report::VerificationComplete { report_file, .. } => report_file,
+        _ => return,
+    };
+    serde_json::from_slice::<serde_json::Value>(&std::fs::read(file).unwrap()).unwrap();
+}
+
 #[async_trait]
 impl Control for Plane {
-    async fn claim(&self, request: &ClaimRequest, _key: CommandId) -> Result<Option<WorkOrder>, Error> {
+    async fn claim(&self, request: &ClaimRequest, key: CommandId) -> Result<Option<WorkOrder>, Error> {
         self.at_home()?;
+        let known = self.inner.lock().claims.get(&key).copied();
+        if let Some((task_id, run_id)) = known {
+            return Ok(work_order(&self.inner.lock().state, task_id, run_id));
+        }
         let claim = ClaimWork {
             session_id: request.session_id,
             session_key: request.session_key.clone(),
@@ -145,11 +162,16 @@ impl Control for Plane {
             tokio::time::sleep(Duration::from_millis(20)).await;
             return Ok(None);
         };
-        Ok(work_order(&self.inner.lock().state, task_id, claim.run_id))
+        let mut inner = self.inner.lock();
+        inner.claims.insert(key, (task_id, claim.run_id));
+        Ok(work_order(&inner.state, task_id, claim.run_id))
     }
 
     async fn report(&self, lease: &Lease, reports: Vec<Report>, _key: CommandId) -> Result<(), Error> {
         self.at_home()?;
+        for report in &reports {
+            assert_durable(report);
+        }
         let Lease { task_id, run_id, fencing_token, .. } = *lease;
         let report = ReportRun { task_id, run_id, fencing_token, reports };
         self.send(report).map(drop).map_err(|rejection| translate(&rejection))
@@ -168,7 +190,9 @@ impl Control for Plane {
         if !inner.state.holds_lease(lease.task_id, lease.run_id, lease.fencing_token) {
             return Err(Error::LeaseLost("no lease".to_owned()));
         }
-        assert!(first_line_number >= 1 && !lines.is_empty());
+        let next = inner.next_lines.entry(lease.run_id).or_insert(1);
+        assert_eq!(first_line_number, *next, "a gap in the output");
+        *next += lines.len() as u64;
         inner.lines.extend_from_slice(lines);
         Ok(())
     }
