@@ -8,8 +8,22 @@ use serde_json::Value as Json;
 /// Every variable of Muster starts with this.
 pub const PREFIX: &str = "MUSTER_";
 
-/// Variables with the prefix that are not configuration: the client's address and token, build caches, test servers.
-const IGNORED: [&str; 4] = ["MUSTER_URL", "MUSTER_TOKEN", "MUSTER_CACHE_DIR", "MUSTER_PG_BIN"];
+/// Variables with the prefix that are not configuration: the client's address, token and data directory, build caches, and
+/// what an agent is told of its work.
+const IGNORED: [&str; 12] = [
+    "MUSTER_URL",
+    "MUSTER_TOKEN",
+    "MUSTER_DATA_DIR",
+    "MUSTER_CACHE_DIR",
+    "MUSTER_PG_BIN",
+    "MUSTER_TASK_FILE",
+    "MUSTER_OUT_DIR",
+    "MUSTER_ROLE",
+    "MUSTER_TASK_ID",
+    "MUSTER_RUN_ID",
+    "MUSTER_SESSION_ID",
+    "MUSTER_ITERATION",
+];
 const IGNORED_PREFIX: &str = "MUSTER_TEST_";
 
 /// Variables parsed against the shape of the defaults: text stays text even when it looks like a number.
@@ -93,7 +107,7 @@ mod tests {
 
     #[test]
     fn variables_of_clients_caches_and_tests_are_not_configuration() {
-        for name in ["MUSTER_URL", "MUSTER_TOKEN", "MUSTER_CACHE_DIR", "MUSTER_PG_BIN", "MUSTER_TEST_KAFKA", "PATH"] {
+        for name in IGNORED.into_iter().chain(["MUSTER_TEST_KAFKA", "PATH"]) {
             assert!(!is_configuration(name), "{name}");
         }
         assert!(is_configuration("MUSTER_HTTP__PORT"));

@@ -99,8 +99,10 @@ A key that is not listed here is an error that names the key and where it came f
 unseen. Text in a variable is taken as it is; lists may be written `a,b` or `[\"a\", \"b\"]`, tables `{ key = \"value\" }`.
 Durations and sizes carry their unit in the key: `_ms` milliseconds, `_s` seconds, `_m` minutes, `_bytes` bytes.
 
-`MUSTER_URL` and `MUSTER_TOKEN` tell a client where to call and as whom. `MUSTER_CACHE_DIR`, `MUSTER_PG_BIN` and
-`MUSTER_TEST_*` belong to building and testing. None of them is configuration, and none is an error. Kubernetes injects
+`MUSTER_URL` and `MUSTER_TOKEN` tell a client where to call and as whom, `MUSTER_DATA_DIR` where `muster dev` keeps its
+data. `MUSTER_CACHE_DIR`, `MUSTER_PG_BIN` and `MUSTER_TEST_*` belong to building and testing; `MUSTER_TASK_FILE`,
+`MUSTER_OUT_DIR`, `MUSTER_ROLE`, `MUSTER_TASK_ID`, `MUSTER_RUN_ID`, `MUSTER_SESSION_ID` and `MUSTER_ITERATION` are what an
+agent is told of its work. None of them is configuration, and none is an error. Kubernetes injects
 variables such as `MUSTER_API_PORT` for a service named `muster-api`: set `enableServiceLinks: false` on the pod.
 
 ```toml
