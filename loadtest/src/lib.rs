@@ -9,9 +9,12 @@ mod measure;
 mod report;
 mod servers;
 
+mod dev;
+
 pub mod scenario;
 
+pub use dev::Log;
 pub use measure::{Bounds, Side};
 pub use mix::Mix;
 pub use report::{Figure, Machine, Report};
-pub use servers::{Kafka, Postgres};
+pub use servers::{Database, Kafka, Postgres};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use muster_loadtest::{Bounds, Kafka, Machine, Postgres, Report, scenario};
+use muster_loadtest::{Bounds, Database, Figure, Kafka, Log, Machine, Postgres, Report, scenario};
 
 /// Measures Muster beside what the same machine does at best in the same run.
 ///
@@ -29,9 +29,32 @@ struct Arguments {
     /// Seconds after which no further round of a figure is begun.
     #[arg(long, default_value_t = Bounds::default().seconds_max)]
     seconds_max: u64,
+    /// How Muster reaches Postgres. Its limits use the faster way always, which is the socket.
+    #[arg(long, value_enum, default_value_t = Transport::Tcp)]
+    transport: Transport,
+    /// The program `muster`, for what goes from end to end; the one beside this program when left out.
+    #[arg(long)]
+    muster: Option<PathBuf>,
     /// Writes the figures as JSON to this file too.
     #[arg(long)]
     json: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Transport {
+    /// TCP on the loopback address.
+    Tcp,
+    /// The server's socket in the file system.
+    Socket,
+}
+
+impl Transport {
+    fn url(self, database: &Database) -> &str {
+        match self {
+            Self::Tcp => &database.tcp,
+            Self::Socket => &database.socket,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -42,6 +65,10 @@ enum Scenario {
     AppendPostgres,
     /// From events to rows of the read model.
     Project,
+    /// From a command over HTTP to its event at a subscriber, with the log in Postgres.
+    EndToEndEmbedded,
+    /// The same with the log in Kafka.
+    EndToEndKafka,
 }
 
 #[tokio::main]
@@ -58,37 +85,49 @@ async fn main() -> anyhow::Result<()> {
         if arguments.scenarios.is_empty() { all() } else { arguments.scenarios.iter().copied().collect() };
     let mut report = Report { machine: Machine::here(), figures: Vec::new() };
     for scenario in chosen {
-        let figures = measure(scenario, arguments.batches.as_deref(), &bounds).await;
+        let figures = measure(scenario, &arguments, &bounds).await;
         report.figures.extend(figures.with_context(|| format!("scenario {scenario:?}"))?);
     }
     report.machine.end();
     std::io::stdout().lock().write_all(report.table().as_bytes())?;
-    if let Some(file) = arguments.json {
+    if let Some(file) = &arguments.json {
         let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(&file, json + "\n").with_context(|| format!("writing {}", file.display()))?;
+        std::fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(())
 }
 
-async fn measure(
-    scenario: Scenario,
-    batches: Option<&[usize]>,
-    bounds: &Bounds,
-) -> anyhow::Result<Vec<muster_loadtest::Figure>> {
+async fn measure(scenario: Scenario, arguments: &Arguments, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
+    let batches = |default: &[usize]| arguments.batches.clone().unwrap_or_else(|| default.to_vec());
     match scenario {
         Scenario::AppendKafka => {
             let kafka = Kafka::start().await?;
-            scenario::append_kafka::run(&kafka.address(), batches.unwrap_or(&[1, 100, 1000]), bounds).await
+            scenario::append_kafka::run(&kafka.address(), &batches(&[1, 100, 1000]), bounds).await
         }
         Scenario::AppendPostgres => {
             let postgres = Postgres::start().await?;
-            let url = postgres.database("log")?;
-            scenario::append_postgres::run(&url, batches.unwrap_or(&[1, 100, 1000]), bounds).await
+            let database = postgres.database("log")?;
+            let url = arguments.transport.url(&database);
+            scenario::append_postgres::run(url, &database.socket, &batches(&[1, 100, 1000]), bounds).await
         }
         Scenario::Project => {
             let postgres = Postgres::start().await?;
-            let url = postgres.database("read")?;
-            scenario::project::run(&url, batches.unwrap_or(&[100, 1000]), bounds).await
+            let database = postgres.database("read")?;
+            let url = arguments.transport.url(&database);
+            scenario::project::run(url, &database.socket, &batches(&[100, 1000]), bounds).await
         }
+        Scenario::EndToEndEmbedded => end_to_end(arguments, Log::Embedded, bounds).await,
+        Scenario::EndToEndKafka => end_to_end(arguments, Log::Kafka, bounds).await,
     }
+}
+
+async fn end_to_end(arguments: &Arguments, log: Log, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
+    let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("muster"));
+    let muster = arguments.muster.clone().map_or_else(beside, Ok)?;
+    let postgres = Postgres::start().await?;
+    let database = postgres.database("limits")?;
+    // With its log in Kafka the product brings a broker.
+    let kafka = if log == Log::Embedded { Some(Kafka::start().await?) } else { None };
+    let bootstrap = kafka.as_ref().map(|kafka| kafka.address().bootstrap);
+    scenario::end_to_end::run(&muster, log, bootstrap.as_deref(), &database.socket, bounds).await
 }

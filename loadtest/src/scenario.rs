@@ -1,5 +1,8 @@
-//! What can be measured. Each scenario is told where its servers are; it starts none.
+//! What can be measured. Each scenario is told where its servers are; it starts none, except the product
+//! itself where that is a program.
 
 pub mod append_kafka;
 pub mod append_postgres;
 pub mod project;
+
+pub mod end_to_end;

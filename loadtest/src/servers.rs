@@ -8,7 +8,7 @@ use muster_test_kit::registry::RegistryServer;
 use muster_test_kit::shared::{new_folder, start_registry};
 
 /// A folder that is removed with whoever holds it.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -21,7 +21,16 @@ impl Drop for Folder {
 pub struct Postgres {
     // Declared before the folder, so that it has ended when that is removed.
     server: PostgresServer,
-    _folder: Folder,
+    folder: Folder,
+}
+
+/// One database, by two ways.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// URL over TCP.
+    pub tcp: String,
+    /// URL over the server's own socket.
+    pub socket: String,
 }
 
 impl Postgres {
@@ -29,12 +38,14 @@ impl Postgres {
     pub async fn start() -> anyhow::Result<Self> {
         let folder = Folder(new_folder("loadtest"));
         let server = PostgresServer::start(postgres::Options::keep(&folder.0)).await?;
-        Ok(Self { server, _folder: folder })
+        Ok(Self { server, folder })
     }
 
-    /// URL of `database`, made when there is none.
-    pub fn database(&self, database: &str) -> anyhow::Result<String> {
-        Ok(self.server.ensure_database(database)?)
+    /// URLs of `database`, made when there is none.
+    pub fn database(&self, database: &str) -> anyhow::Result<Database> {
+        let tcp = self.server.ensure_database(database)?;
+        let socket = format!("{tcp}?host={}", self.folder.0.join("socket").display());
+        Ok(Database { tcp, socket })
     }
 }
 

@@ -1,7 +1,8 @@
-//! A bare insert: the log's columns, one statement that is its own transaction, on one connection.
+//! A bare insert, and a bare round trip through the server. The insert: the log's columns, one statement that is its own transaction, on one connection.
 
 use std::time::{Duration, Instant};
 
+use sqlx::postgres::PgListener;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -66,6 +67,34 @@ impl BareInsert {
             .execute(&mut self.connection)
             .await
             .map_err(failed)?;
+        Ok(start.elapsed())
+    }
+}
+
+/// An insert that notifies, and the wait until a listener on another connection is told.
+pub struct BareRoundTrip {
+    insert: BareInsert,
+    listener: PgListener,
+}
+
+impl BareRoundTrip {
+    /// Makes the table anew in the database at `url`, with the log's indexes.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let mut insert = BareInsert::connect(url, Indexes::AsTheLog).await?;
+        insert.insert = format!(
+            "WITH inserted AS ({} RETURNING log_offset) SELECT pg_notify('muster_limits', max(log_offset)::text) FROM inserted",
+            insert.insert
+        );
+        let mut listener = PgListener::connect(url).await.map_err(failed)?;
+        listener.listen("muster_limits").await.map_err(failed)?;
+        Ok(Self { insert, listener })
+    }
+
+    /// How long `record` takes from its insert until the listener is told.
+    pub async fn measure(&mut self, record: &Record) -> Result<Duration, Error> {
+        let start = Instant::now();
+        self.insert.append(std::slice::from_ref(record)).await?;
+        self.listener.recv().await.map_err(failed)?;
         Ok(start.elapsed())
     }
 }

@@ -13,7 +13,7 @@ use muster_event_log::limits::kafka::{BareProducer, create_topic};
 use muster_event_log::{EventLog, PartitionWriter};
 use muster_test_kit::Kafka;
 
-use crate::measure::{Bounds, Contestant, compare};
+use crate::measure::{Bounds, By, Contestant, compare};
 use crate::{Figure, Mix};
 
 /// Name of the scenario.
@@ -36,7 +36,7 @@ pub async fn run(kafka: &Kafka, batches: &[usize], bounds: &Bounds) -> anyhow::R
     let mut mix = Mix::new()?;
     let mut figures = Vec::new();
     for batch in batches {
-        let compared = compare(&mut contestants, &mut mix, *batch, bounds).await?;
+        let compared = compare(&mut contestants, &mut mix, *batch, bounds, By::Total).await?;
         figures.extend(compared.into_iter().map(|comparison| Figure::new(NAME, *batch, comparison)));
     }
     Ok(figures)

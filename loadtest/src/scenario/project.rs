@@ -9,18 +9,18 @@ use muster_client::domain::event::Event;
 use muster_read_store::ReadStore;
 use muster_read_store::limits::{BareCopy, CopyData, Indexes};
 
-use crate::measure::{Bounds, Contestant, compare};
+use crate::measure::{Bounds, By, Contestant, compare};
 use crate::{Figure, Mix};
 
 /// Name of the scenario.
 pub const NAME: &str = "project";
 const PARTITION: u32 = 0;
 
-/// Two figures for each of `batches`, in the database at `url`.
-pub async fn run(url: &str, batches: &[usize], bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
+/// Two figures for each of `batches`, in the database at `url`, which the limits reach by `limit_url`.
+pub async fn run(url: &str, limit_url: &str, batches: &[usize], bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
     let store = ReadStore::connect(url, 4).await?;
     let bare = |name, indexes| async move {
-        anyhow::Ok(Box::new(Bare { name, copy: BareCopy::connect(url, indexes).await? }) as Box<dyn Contestant>)
+        anyhow::Ok(Box::new(Bare { name, copy: BareCopy::connect(limit_url, indexes).await? }) as Box<dyn Contestant>)
     };
     let mut contestants: [Box<dyn Contestant>; 3] = [
         Box::new(Projection { store, next_offset: 0 }),
@@ -30,7 +30,7 @@ pub async fn run(url: &str, batches: &[usize], bounds: &Bounds) -> anyhow::Resul
     let mut mix = Mix::new()?;
     let mut figures = Vec::new();
     for batch in batches {
-        let compared = compare(&mut contestants, &mut mix, *batch, bounds).await?;
+        let compared = compare(&mut contestants, &mut mix, *batch, bounds, By::Total).await?;
         figures.extend(compared.into_iter().map(|comparison| Figure::new(NAME, *batch, comparison)));
     }
     Ok(figures)

@@ -4,3 +4,5 @@ mod support;
 
 mod append;
 mod project;
+
+mod end_to_end;

@@ -3,11 +3,11 @@
 use muster_loadtest::scenario::project;
 use muster_test_kit::fresh_database;
 
-use crate::support::{BOUNDS, check};
+use crate::support::{BATCHES, BOUNDS, check};
 
 #[tokio::test]
 async fn projecting_stands_beside_copy() {
     let url = fresh_database("loadtest").await;
-    let figures = project::run(&url, &[1, 3], &BOUNDS).await.unwrap();
-    check(figures, &["COPY, same indexes", "COPY, no index"]);
+    let figures = project::run(&url, &url, &BATCHES, &BOUNDS).await.unwrap();
+    check(figures, &BATCHES, &["COPY, same indexes", "COPY, no index"]);
 }
