@@ -101,3 +101,55 @@ fn of_rejection(rejection: &Rejection) -> Problem {
         Rejection::ProjectNotFound | Rejection::ProjectExists | Rejection::DependencyCycle => problem,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use muster_domain::id::{QuestionId, RunId, SessionId, SubtaskId};
+    use muster_domain::model::{MemberRole, TaskStatus};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn every_own_code_has_a_page() {
+        let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors");
+        let index = std::fs::read_to_string(docs.join("README.md")).unwrap();
+        for code in CODES {
+            assert!(Code::find(code.code).is_none(), "{} is not this service's own", code.code);
+            let page = std::fs::read_to_string(docs.join(format!("{}.md", code.code))).expect(code.code);
+            assert!(page.starts_with(&format!("# {}\n\n{}: {}.\n", code.code, code.status, code.title)));
+            assert!(page.contains("\n## Cause\n") && page.contains("\n## Cure\n"));
+            assert!(index.contains(&format!("| [`{0}`]({0}.md) | {1} | {2} |", code.code, code.status, code.title)));
+        }
+    }
+
+    #[test]
+    fn every_rejection_has_a_status() {
+        let id = Uuid::nil();
+        let rejections = [
+            Rejection::ProjectNotFound,
+            Rejection::ProjectExists,
+            Rejection::TaskNotFound { task_id: TaskId(id) },
+            Rejection::TaskExists { task_id: TaskId(id) },
+            Rejection::SubtaskNotFound { subtask_id: SubtaskId(id) },
+            Rejection::RunNotFound { run_id: RunId(id) },
+            Rejection::SessionNotFound { session_id: SessionId(id) },
+            Rejection::QuestionNotFound { question_id: QuestionId(id) },
+            Rejection::Forbidden { needed: MemberRole::Owner },
+            Rejection::StaleFencingToken { given: 1, current: None },
+            Rejection::AlreadyDecided { what: String::new(), decision: String::new() },
+            Rejection::PlanDigestMismatch { current: String::new() },
+            Rejection::InvalidTransition { status: TaskStatus::Done, action: String::new() },
+            Rejection::EvidenceMissing { criteria: Vec::new() },
+            Rejection::DependencyCycle,
+            Rejection::UnknownDependency { task_id: TaskId(id) },
+            Rejection::InvalidArgument { field: String::new(), message: String::new() },
+            Rejection::TooLong { field: String::new(), limit: 1, actual: 2 },
+            Rejection::SequenceMismatch { expected: 1, current: 2 },
+            Rejection::SequenceMismatch { expected: 2, current: 1 },
+        ];
+        for rejection in rejections {
+            assert_eq!(of_rejection(&rejection).code().code, rejection.code());
+        }
+    }
+}
