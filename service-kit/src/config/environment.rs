@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn variables_of_clients_caches_and_tests_are_not_configuration() {
-        for name in IGNORED.into_iter().chain(["MUSTER_TEST_KAFKA", "PATH"]) {
+        for name in super::IGNORED.into_iter().chain(["MUSTER_TEST_KAFKA", "PATH"]) {
             assert!(!is_configuration(name), "{name}");
         }
         assert!(is_configuration("MUSTER_HTTP__PORT"));
