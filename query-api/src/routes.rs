@@ -4,6 +4,7 @@ mod connections;
 mod sse;
 mod token;
 
+mod assets;
 mod bridge;
 mod graphql;
 mod project_events;
@@ -73,6 +74,7 @@ impl Service {
 /// Every route.
 pub fn router(service: Service) -> Router {
     Router::new()
+        .merge(assets::routes())
         .merge(graphql::routes())
         .merge(bridge::routes())
         .merge(project_events::routes())

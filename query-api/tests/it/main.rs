@@ -7,6 +7,7 @@ mod support;
 mod access;
 mod bridge;
 mod mutations;
+mod pages;
 mod paging;
 mod project_events;
 mod queries;

@@ -1,0 +1,75 @@
+// The playground: GraphiQL with a token, queries over HTTP, subscriptions over graphql-transport-ws.
+"use strict";
+
+const TOKEN = "muster.token";
+const tokenField = document.getElementById("token");
+const state = document.getElementById("state");
+
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) {
+  localStorage.setItem(TOKEN, given);
+  history.replaceState(null, "", location.pathname);
+}
+tokenField.value = localStorage.getItem(TOKEN) ?? "";
+
+const authorization = () => `Bearer ${tokenField.value.trim()}`;
+const socketUrl = `${location.origin.replace(/^http/, "ws")}/graphql`;
+
+const socket = graphqlWs.createClient({
+  url: socketUrl,
+  lazy: true,
+  connectionParams: () => ({ authorization: authorization() }),
+  on: {
+    connected: () => { state.textContent = "live"; },
+    closed: () => { state.textContent = ""; },
+  },
+});
+
+function isSubscription(documentAST, operationName) {
+  return (documentAST?.definitions ?? []).some(
+    (definition) =>
+      definition.kind === "OperationDefinition" &&
+      definition.operation === "subscription" &&
+      (!operationName || definition.name?.value === operationName),
+  );
+}
+
+async function post(request) {
+  const response = await fetch("/graphql", {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: authorization() },
+    body: JSON.stringify(request),
+  });
+  return response.json();
+}
+
+function fetcher(request, options) {
+  if (!isSubscription(options?.documentAST, request.operationName)) return post(request);
+  return { subscribe: (observer) => ({ unsubscribe: socket.subscribe(request, observer) }) };
+}
+
+const root = ReactDOM.createRoot(document.getElementById("graphiql"));
+let mounted = 0;
+
+// A new token sees another schema only in what it may read, but the one before may have been refused: load it anew.
+function mount() {
+  mounted += 1;
+  root.render(
+    React.createElement(GraphiQL, {
+      key: mounted,
+      fetcher,
+      defaultEditorToolsVisibility: true,
+      defaultQuery: "{\n  viewer { user admin }\n  projects { id name position taskCounts { status count } }\n}\n",
+    }),
+  );
+}
+
+function adopt(event) {
+  event.preventDefault();
+  localStorage.setItem(TOKEN, tokenField.value.trim());
+  mount();
+}
+
+document.getElementById("bar").addEventListener("submit", adopt);
+tokenField.addEventListener("change", adopt);
+mount();
