@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// Files of the contract, which are read and not kept.
-const CONTRACT: [&str; 3] = ["plan.json", "review.json", "result.json"];
+const CONTRACT: [&str; 4] = ["plan.json", "review.json", "question.json", "result.json"];
 /// Files that are kept of one turn.
 const FILES_MAX: usize = 50;
 /// Bytes of one file that is kept.

@@ -30,6 +30,8 @@ pub struct Settings {
     pub agent_timeout: Duration,
     /// Longest time an agent may be silent, where its configuration names none.
     pub agent_silence_timeout: Duration,
+    /// Longest time a run waits for the answer to its agent's question.
+    pub answer_timeout: Duration,
     /// Longest time one verification command may take, where it names none.
     pub verification_timeout: Duration,
     /// Longest output line kept; the rest of a line is cut off.
@@ -58,6 +60,7 @@ impl Settings {
             claim_wait_ms: 20_000,
             agent_timeout: Duration::from_millis(config.agent_timeout_ms),
             agent_silence_timeout: Duration::from_millis(config.agent_silence_timeout_ms),
+            answer_timeout: Duration::from_millis(config.agent_timeout_ms),
             verification_timeout: Duration::from_millis(config.agent_timeout_ms),
             output_line_max_bytes: config.output_line_max_bytes,
             sandbox: config.sandbox,

@@ -1,13 +1,16 @@
-//! Agents that are any command line: the prompt on standard input, the answer by exit code and files.
+//! Agents that are any command line: the prompt on standard input, the answer by exit code, files and what it prints.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use muster_client::domain::model::BuildError;
+use muster_client::domain::model::{BuildError, BuildErrorKind};
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
-use super::{Agent, Answer, Call};
+use super::json_lines::Told;
+use super::{Agent, Answer, Call, SUMMARY_MAX_BYTES, failure};
 use crate::output::OutputStream;
-use crate::process::pump;
+use crate::process::{Digest, pump};
 
 /// Time the last output gets to arrive after the end of its process.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -16,6 +19,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(super) async fn run(agent: &mut Agent, call: &Call<'_>) -> Result<Answer, BuildError> {
     let (stdin, stdout, stderr) =
         (agent.process.take_stdin(), agent.process.take_stdout(), agent.process.take_stderr());
+    let told = Arc::new(Mutex::new(Told::default()));
+    let look = told.clone();
+    agent.digest = Digest::looking(move |line| look.lock().line(line));
     let (out, err) = (agent.sink(call, OutputStream::Stdout), agent.sink(call, OutputStream::Stderr));
     let talk = async {
         let write = async {
@@ -52,6 +58,11 @@ pub(super) async fn run(agent: &mut Agent, call: &Call<'_>) -> Result<Answer, Bu
     if let Some(fault) = agent.fault(ending) {
         return Err(fault);
     }
-    let message = agent.digest.lock().tail().to_owned();
-    Ok(Answer { message, exit_code: Some(0), ..Answer::default() })
+    let Told { message, tokens, cost_usd, model, error } = std::mem::take(&mut *told.lock());
+    if let Some(error) = error {
+        let message = crate::text::shorten(&format!("the agent says it failed: {error}"), SUMMARY_MAX_BYTES);
+        return Err(failure(BuildErrorKind::AgentFailed, message));
+    }
+    let message = message.unwrap_or_else(|| agent.digest.lock().tail().to_owned());
+    Ok(Answer { message, exit_code: Some(0), stop_reason: None, tokens, cost_usd, model })
 }

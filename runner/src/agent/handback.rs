@@ -16,6 +16,8 @@ const FILE_MAX_BYTES: u64 = 1024 * 1024;
 const TEXT_MAX_BYTES: usize = 60_000;
 /// Bytes of a title that the control plane takes.
 const TITLE_MAX_BYTES: usize = 500;
+/// Answers that a question may offer.
+const OPTIONS_MAX: usize = 50;
 /// Chunks of a plan.
 const CHUNKS_MAX: usize = 200;
 
@@ -58,6 +60,16 @@ pub struct Review {
     /// What must change.
     #[serde(default)]
     pub feedback: Option<String>,
+}
+
+/// `question.json`, for any role: the agent cannot go on without an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Question {
+    /// What it asks.
+    pub question: String,
+    /// Answers it offers; others are possible.
+    #[serde(default)]
+    pub options: Vec<String>,
 }
 
 /// `result.json`; all fields absent when there is none.
@@ -104,6 +116,19 @@ pub fn read_review(folder: &Path) -> Result<Option<Review>, BuildError> {
     }
     review.feedback = review.feedback.map(|text| crate::text::shorten(&text, TEXT_MAX_BYTES));
     Ok(Some(review))
+}
+
+/// `question.json`; `None` when there is none.
+pub fn read_question(folder: &Path) -> Result<Option<Question>, BuildError> {
+    let Some(question) = read::<Question>(folder, "question.json")? else { return Ok(None) };
+    let unfit = |text: &String| text.trim().is_empty() || text.len() > TEXT_MAX_BYTES;
+    if question.options.iter().chain([&question.question]).any(unfit) {
+        return Err(protocol("question.json: a text is empty or too long"));
+    }
+    if question.options.len() > OPTIONS_MAX {
+        return Err(protocol(&format!("question.json: more than {OPTIONS_MAX} options")));
+    }
+    Ok(Some(question))
 }
 
 fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>, BuildError> {

@@ -6,9 +6,10 @@
 mod acp;
 mod command;
 mod handback;
+mod json_lines;
 
 pub use acp::wire;
-pub use handback::{Plan, Review, Verdict, read_plan, read_review};
+pub use handback::{Plan, Question, Review, Verdict, read_plan, read_question, read_review};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,6 +70,7 @@ struct Answer {
     exit_code: Option<i32>,
     tokens: Option<TokenUsage>,
     cost_usd: Option<f64>,
+    model: Option<String>,
 }
 
 impl Call<'_> {
@@ -150,7 +152,7 @@ impl Agent {
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             tokens: told.tokens.or(answer.tokens),
             cost_usd: told.cost_usd.or(answer.cost_usd),
-            model: told.model.or_else(|| call.order.agent.model.clone()),
+            model: told.model.or(answer.model).or_else(|| call.order.agent.model.clone()),
         })
     }
 

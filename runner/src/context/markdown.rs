@@ -33,6 +33,10 @@ pub(super) fn render(context: &TaskContext) -> String {
         page.section("What changed", &format!("````diff\n{diff}\n````"));
     }
     page.section("What to do", instructions(*role));
+    page.text(
+        "\nTo ask the people you work for, write `{\"question\": \"…\", \"options\": [\"…\"]}` to the file \
+         `question.json` in the same folder and end; you are called again with the answer.",
+    );
     page.0
 }
 

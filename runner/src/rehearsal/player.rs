@@ -113,6 +113,14 @@ impl<'a> Player<'a> {
             Step::Review { verdict, feedback } => {
                 self.hand_back("review.json", &json!({"verdict": verdict, "feedback": feedback}))?;
             }
+            Step::Ask { question, options } => {
+                let answers = &self.context.answers;
+                let Some((_, answer)) = answers.iter().find(|(asked, _)| asked == question) else {
+                    self.hand_back("question.json", &json!({"question": question, "options": options}))?;
+                    return Ok(Some(end_turn()));
+                };
+                self.say(&format!("The answer is: {answer}\n"))?;
+            }
             Step::AskPermission { title } => return self.ask_permission(title),
             Step::Print { text } => writeln!(io::stderr(), "{text}")?,
             Step::PrintBinary { size_bytes } => {

@@ -126,6 +126,14 @@ pub enum Step {
         #[serde(default)]
         feedback: Option<String>,
     },
+    /// Asks people something and ends the turn; once it is answered, the scene goes on after this step.
+    Ask {
+        /// What.
+        question: String,
+        /// Answers it offers.
+        #[serde(default)]
+        options: Vec<String>,
+    },
     /// Asks for permission, as careful agents do.
     AskPermission {
         /// What for.

@@ -55,7 +55,7 @@ impl Flow<'_> {
     async fn attempt(&mut self, iteration: &Iteration, tree: &mut Worktree, branch: &str) -> Result<Step, Fault> {
         let mut context = TaskContext::of(&self.order, iteration.number);
         context.feedback.extend(self.learned.iter().cloned());
-        let ended = self.turn(iteration, &context, |_| Ok(())).await?;
+        let ended = self.turn(iteration, &mut context, |_| Ok(())).await?;
         let agent_error = ended.err();
         let mut verification = None;
         let mut conflict = None;

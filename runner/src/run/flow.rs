@@ -5,18 +5,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use muster_client::domain::command::{Report, WorkOrder};
-use muster_client::domain::id::{ArtifactId, SnapshotId};
-use muster_client::domain::model::{
-    AgentConfig, AgentResult, BuildError, StrategyAction, StrategyDecision, VerificationReport,
-};
-use serde::Serialize;
+use muster_client::domain::id::SnapshotId;
+use muster_client::domain::model::{AgentConfig, BuildError, StrategyAction, StrategyDecision, VerificationReport};
 use uuid::Uuid;
 
 use super::strategy::{self, Seen};
 use super::totals::Totals;
 use super::{Fault, Finish, Workshop};
-use crate::agent::Call;
-use crate::context::TaskContext;
 use crate::control::{Claimed, Reporter};
 use crate::git::{Repository, Worktree};
 use crate::layout::{RunFolder, SessionFolders};
@@ -25,7 +20,7 @@ use crate::record::SessionRecord;
 use crate::sandbox::View;
 use crate::stop::Stop;
 use crate::verification::Verifier;
-use crate::{artifacts, environment, files};
+use crate::{environment, files};
 
 /// Files of one iteration that are reported one by one.
 const FILES_REPORTED_MAX: usize = 500;
@@ -51,14 +46,6 @@ pub(super) struct Flow<'a> {
 pub(super) struct Iteration {
     pub number: u32,
     started: Instant,
-}
-
-/// What the file of an agent's turn holds.
-#[derive(Serialize)]
-struct TurnFile<'a> {
-    iteration: u32,
-    result: Option<&'a AgentResult>,
-    error: Option<&'a BuildError>,
 }
 
 impl Flow<'_> {
@@ -100,104 +87,23 @@ impl Flow<'_> {
         Ok(worktree)
     }
 
+    /// Reads the order again, for what people added to it.
+    pub(super) async fn read_again(&mut self) {
+        match self.claimed.again(self.shop.control.as_ref()).await {
+            Ok(Some(order)) => (self.order.prompts, self.order.answers) = (order.prompts, order.answers),
+            // What was known before is enough to go on; a lost lease shows in the next report.
+            Ok(None) => {}
+            Err(error) => tracing::info!(%error, "the order could not be read again"),
+        }
+    }
+
     /// Begins an iteration, with what people added since the one before.
     pub(super) async fn begin(&mut self, number: u32, feedback: Option<String>) -> Result<Iteration, Fault> {
         if number > 1 {
-            match self.claimed.again(self.shop.control.as_ref()).await {
-                Ok(Some(order)) => (self.order.prompts, self.order.answers) = (order.prompts, order.answers),
-                // What was known before is enough to go on; a lost lease shows in the next report.
-                Ok(None) => {}
-                Err(error) => tracing::info!(%error, "the order could not be read again"),
-            }
+            self.read_again().await;
         }
         self.tell(vec![Report::IterationStarted { iteration: number, feedback }]).await?;
         Ok(Iteration { number, started: Instant::now() })
-    }
-
-    /// An agent's turn. `check` reads what it handed back; what it refuses is the agent's failure.
-    pub(super) async fn turn<T>(
-        &mut self,
-        iteration: &Iteration,
-        context: &TaskContext,
-        check: impl FnOnce(&AgentResult) -> Result<T, BuildError>,
-    ) -> Result<Result<T, BuildError>, Fault> {
-        let out_dir = self.session.artifacts();
-        files::blocking(move || files::empty_folder(&out_dir)).await?;
-        let (task_file, prompt) = context.write(&self.session.context())?;
-        let call = Call {
-            order: &self.order,
-            prompt: &prompt,
-            env: environment::for_agent(self.session, &self.order, iteration.number, &task_file),
-            view: self.view(),
-            sandbox: &self.shop.sandbox,
-            output: self.output,
-            settings: &self.shop.settings,
-            stop: self.stop,
-        };
-        let ended = match call.start().await {
-            Ok(agent) => {
-                let (pid, command) = (Some(agent.pid()), agent.command().to_owned());
-                let told = Report::AgentStarted { iteration: iteration.number, pid, command };
-                if let Err(fault) = self.tell(vec![told]).await {
-                    agent.abandon().await;
-                    return Err(fault);
-                }
-                agent.finish(&call).await
-            }
-            Err(error) => Err(error),
-        };
-        if self.stop.is_asked() {
-            return Err(Fault::Stopped);
-        }
-        let checked = ended.and_then(|result| check(&result).map(|value| (result, value)));
-        let (result, error) = match &checked {
-            Ok((result, _)) => (Some(result), None),
-            Err(error) => (None, Some(error)),
-        };
-        let path = self.folder.agent_result(iteration.number);
-        files::write_durably(&path, &TurnFile { iteration: iteration.number, result, error })?;
-        let result_file = path.to_string_lossy().into_owned();
-        self.told_turn(iteration, checked, result_file).await
-    }
-
-    async fn told_turn<T>(
-        &mut self,
-        iteration: &Iteration,
-        checked: Result<(AgentResult, T), BuildError>,
-        result_file: String,
-    ) -> Result<Result<T, BuildError>, Fault> {
-        match checked {
-            Ok((result, value)) => {
-                self.totals.add(&result);
-                self.tell(vec![Report::AgentComplete { iteration: iteration.number, result, result_file }]).await?;
-                self.keep_artifacts().await?;
-                Ok(Ok(value))
-            }
-            Err(error) => {
-                let will_retry = iteration.number < self.max_iterations();
-                let told =
-                    Report::AgentFailed { iteration: iteration.number, error: error.clone(), result_file, will_retry };
-                self.tell(vec![told]).await?;
-                Ok(Err(error))
-            }
-        }
-    }
-
-    async fn keep_artifacts(&self) -> Result<(), Fault> {
-        let (from, to) = (self.session.artifacts(), self.folder.artifacts());
-        let kept = files::blocking(move || artifacts::keep(&from, &to)).await?;
-        let reports: Vec<_> = kept
-            .into_iter()
-            .map(|kept| Report::ArtifactAdded {
-                artifact_id: ArtifactId(Uuid::now_v7()),
-                kind: muster_client::domain::model::ArtifactKind::File,
-                path: kept.path.to_string_lossy().into_owned(),
-                description: kept.name,
-                size_bytes: Some(kept.size_bytes),
-                sha256: Some(kept.sha256),
-            })
-            .collect();
-        if reports.is_empty() { Ok(()) } else { self.tell(reports).await }
     }
 
     /// Reports a commit and the files that changed since `before`.
@@ -281,7 +187,7 @@ impl Flow<'_> {
     }
 
     /// What the session's processes see.
-    fn view(&self) -> View {
+    pub(super) fn view(&self) -> View {
         let mut readable = vec![self.repository.common_dir().to_owned()];
         let rehearsal = self.shop.settings.rehearsal_command.iter().flatten().next().map(PathBuf::from);
         readable.extend(rehearsal.filter(|path| path.is_absolute()));

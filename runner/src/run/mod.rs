@@ -10,6 +10,7 @@ mod flow;
 mod heartbeat;
 mod strategy;
 mod totals;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -27,7 +27,7 @@ impl Flow<'_> {
             let handed_back = |result: &AgentResult| {
                 Ok(agent::read_plan(&folder)?.unwrap_or_else(|| one_chunk(&order.title, &order.description, result)))
             };
-            let ended = self.turn(&iteration, &context, handed_back).await?;
+            let ended = self.turn(&iteration, &mut context, handed_back).await?;
             let seen = Seen {
                 agent_error: ended.as_ref().err(),
                 verification: None,

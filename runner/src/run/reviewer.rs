@@ -102,7 +102,7 @@ impl Flow<'_> {
         context.verification = verification.cloned();
         context.diff = Some(tree.diff(&candidate.onto, DIFF_MAX_BYTES).await?);
         let folder = self.session.artifacts();
-        self.turn(iteration, &context, |_| {
+        self.turn(iteration, &mut context, |_| {
             let review = agent::read_review(&folder)?;
             Ok(review.unwrap_or(Review { verdict: Verdict::Accept, feedback: None }))
         })

@@ -1,5 +1,6 @@
 //! A card from the inbox to done: planner, coders, reviewer.
 
+use muster_client::domain::command::AnswerQuestion;
 use serde_json::json;
 
 use crate::support::{World, settings};
@@ -154,4 +155,26 @@ async fn a_criterion_without_evidence_is_left_to_a_person() {
     let decisions = world.data_of("strategy.decision");
     assert_eq!(decisions.last().unwrap()["decision"]["action"], "escalate");
     assert_eq!(world.repository.git(&["log", "--format=%s", "main"]), "Begin", "nothing landed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_asks_goes_on_with_the_answer() {
+    let script = json!({"coder": [{"steps": [
+        {"do": "write", "path": "a.txt", "content": "a\n"},
+        {"do": "ask", "question": "Which colour?", "options": ["red", "blue"]},
+        {"do": "append", "path": "a.txt", "content": "b\n"},
+    ]}]});
+    let mut world = World::new(&script, settings(&[("unit", "grep -q b a.txt")]));
+    let card = world.card("Write a", &["unit"]);
+    world.start();
+    world.until(|plane| !plane.task(card).questions.is_empty()).await;
+    let question = world.plane.task(card).questions[0].clone();
+    assert_eq!((question.question.as_str(), question.options.len()), ("Which colour?", 2));
+    let answer = "green".to_owned();
+    world.plane.send(AnswerQuestion { task_id: card, question_id: question.id, answer }).unwrap();
+    world.until(|plane| plane.leases() == 0 && plane.task(card).status.as_str() == "done").await;
+    world.stop().await;
+    world.assert_clean();
+    assert!(world.plane.output().contains("agent: The answer is: green"));
+    assert_eq!(world.data_of("iteration.started").len(), 3, "asking takes no iteration");
 }
