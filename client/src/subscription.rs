@@ -20,6 +20,8 @@ use crate::{Client, Error, GraphqlError};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
+/// After this silence the service is asked whether it is still there, and after it again given up.
+const SILENCE: Duration = Duration::from_secs(20);
 const OPERATION: &str = "1";
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -121,8 +123,18 @@ async fn pong(socket: &mut Socket, url: &str) -> Result<(), Error> {
 
 /// The next message; none when the connection was closed in order.
 async fn receive(socket: &mut Socket, url: &str) -> Result<Option<ServerMessage>, Error> {
+    let mut asked = false;
     loop {
-        let message = match socket.next().await {
+        let Ok(message) = tokio::time::timeout(SILENCE, socket.next()).await else {
+            if asked {
+                return Err(Error::unreachable(url, "the service has fallen silent"));
+            }
+            asked = true;
+            let ping = json!({ "type": "ping" }).to_string();
+            socket.send(Message::text(ping)).await.map_err(|error| Error::unreachable(url, error))?;
+            continue;
+        };
+        let message = match message {
             None => return Ok(None),
             Some(message) => message.map_err(|error| Error::unreachable(url, error))?,
         };

@@ -48,8 +48,9 @@ pub(crate) fn recovering() -> Problem {
 pub(crate) fn of_refusal(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::Rejected(rejection) => of_rejection(&rejection),
-        Refusal::KeyReused => Problem::new(codes::IDEMPOTENCY_KEY_REUSED)
-            .detail("Another command was sent with this idempotency key; nothing happened now."),
+        Refusal::KeyReused(key) => Problem::new(codes::IDEMPOTENCY_KEY_REUSED)
+            .detail("Another command was sent with this idempotency key; nothing happened now.")
+            .with("idempotency_key", key.to_string()),
         Refusal::Overloaded => {
             Problem::new(codes::OVERLOADED).detail("Too many commands wait already.").retry_after_s(1)
         }
@@ -79,9 +80,8 @@ fn of_rejection(rejection: &Rejection) -> Problem {
         Rejection::SequenceMismatch { expected, current } => {
             with("expected_sequence", (*expected).into()).with("current_sequence", *current)
         }
-        Rejection::StaleFencingToken { given, current } => {
-            with("given", (*given).into()).with("current", current.map_or(Value::Null, Value::from))
-        }
+        Rejection::StaleFencingToken { given, current } => with("fencing_token", (*given).into())
+            .with("current_fencing_token", current.map_or(Value::Null, Value::from)),
         Rejection::TooLong { field, limit, actual } => {
             with("field", field.as_str().into()).with("limit_bytes", *limit).with("size_bytes", *actual)
         }

@@ -29,7 +29,8 @@ pub(super) async fn batch(
     if items.len() > max {
         return Err(Problem::new(codes::LIMIT_EXCEEDED)
             .detail(format!("{} commands at once; {max} are allowed.", items.len()))
-            .with("limit", max));
+            .with("limit", "commands per batch")
+            .with("limit_value", max));
     }
     let results = join_all(items.into_iter().map(|item| {
         let (key, request) = item.into_parts();

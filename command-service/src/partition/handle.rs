@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_domain::command::WorkOrder;
 use muster_domain::decide::{Actor, Outcome, Request};
+use muster_domain::id::CommandId;
 use muster_domain::model::Source;
 use muster_domain::rejection::Rejection;
 use parking_lot::{RwLock, RwLockReadGuard};
@@ -38,7 +39,7 @@ pub(crate) enum Refusal {
     /// The domain says no.
     Rejected(Rejection),
     /// The id belongs to another command.
-    KeyReused,
+    KeyReused(CommandId),
     /// The partition has as much to do as it may.
     Overloaded,
     /// The log does not answer, the partition is changing hands, or the service stops. With `in_doubt` the command may

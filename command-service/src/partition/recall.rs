@@ -14,7 +14,7 @@ const ENVELOPE_BYTES: usize = 1024;
 pub(super) fn recall(ledger: &Ledger, key: &CommandKey, digest: &str) -> Option<Result<Accepted, Refusal>> {
     let known = ledger.remembered(key)?;
     if known.digest != digest {
-        return Some(Err(Refusal::KeyReused));
+        return Some(Err(Refusal::KeyReused(key.command_id)));
     }
     let outcome = known.outcome.clone();
     let order = outcome

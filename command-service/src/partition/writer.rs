@@ -167,7 +167,7 @@ impl Writer {
             if first.digest == request.digest {
                 first.replies.push(reply);
             } else {
-                let _ = reply.send(Err(Refusal::KeyReused));
+                let _ = reply.send(Err(Refusal::KeyReused(key.command_id)));
             }
             return;
         }

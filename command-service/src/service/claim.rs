@@ -84,10 +84,10 @@ impl CommandService {
             let project_id = known.outcome.project_id;
             let digest = crate::digest::digest(project_id, &command.clone().into(), &who.actor.user);
             let (Some(claim), Some(task_id)) = (&known.outcome.claim, known.outcome.task_id) else {
-                return Some(Err(of_refusal(Refusal::KeyReused)));
+                return Some(Err(of_refusal(Refusal::KeyReused(key.command_id))));
             };
             if known.digest != digest {
-                return Some(Err(of_refusal(Refusal::KeyReused)));
+                return Some(Err(of_refusal(Refusal::KeyReused(key.command_id))));
             }
             Some(ledger.order(project_id, task_id, claim.run_id).ok_or_else(lease_over))
         })

@@ -39,7 +39,8 @@ impl CommandService {
         if request.lines.len() > max {
             return Err(Problem::new(codes::LIMIT_EXCEEDED)
                 .detail(format!("{} lines at once; {max} are allowed.", request.lines.len()))
-                .with("limit", max));
+                .with("limit", "lines per request")
+                .with("limit_value", max));
         }
         if request.first_line_number == 0 {
             return Err(Problem::new(codes::INVALID_ARGUMENT)
