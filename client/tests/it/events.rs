@@ -80,7 +80,7 @@ async fn each_position_comes_once_and_in_order_until_it_is_refused() {
     let told = vec![vec![5, 6], vec![6, 7, 8], vec![10], vec![9, 10]];
     let state = Connections { told: Arc::new(Mutex::new(told)), asked: Arc::default() };
     let app = Router::new().route("/graphql", get(connect)).with_state(state.clone());
-    let client = client_of(serve(app).await);
+    let client = client_of(&serve(app).await);
     let events: Vec<_> = client.events(ProjectId(new_key().0), 4).collect().await;
     let (events, errors): (Vec<_>, Vec<_>) = events.into_iter().partition(Result::is_ok);
     let positions: Vec<u64> = events.into_iter().map(|event| event.unwrap().position).collect();

@@ -20,10 +20,13 @@ pub struct Asked {
     pub body: String,
 }
 
+/// Status, `Retry-After`, body.
+type Answer = (u16, &'static str, String);
+
 /// Answers in order; the last one is given from then on.
 #[derive(Clone, Default)]
 pub struct Script {
-    answers: Arc<Mutex<VecDeque<(u16, &'static str, String)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     pub asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -43,7 +46,7 @@ impl Script {
 
     pub async fn serve(&self) -> Client {
         let app = Router::new().fallback(answer).with_state(self.clone());
-        client_of(serve(app).await)
+        client_of(&serve(app).await)
     }
 }
 
@@ -54,9 +57,9 @@ pub async fn serve(app: Router) -> String {
     format!("http://{address}")
 }
 
-pub fn client_of(url: String) -> Client {
+pub fn client_of(url: &str) -> Client {
     let retry = RetryPolicy { first_wait: Duration::from_millis(1), attempts_max: 4, ..RetryPolicy::default() };
-    Client::new(&url, "token").unwrap().with_source("cli").with_retry(retry)
+    Client::new(url, "token").unwrap().with_source("cli").with_retry(retry)
 }
 
 async fn answer(State(script): State<Script>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {

@@ -8,5 +8,7 @@ mod claims;
 mod commands;
 mod faults;
 mod idempotency;
+mod kafka;
 mod postgres;
+mod repository;
 mod work;
