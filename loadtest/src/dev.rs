@@ -41,7 +41,7 @@ struct Ready {
 /// A running `muster dev` without agents.
 pub struct Dev {
     // Declared before the folder, so that it has ended when that is removed.
-    _server: Server,
+    server: Server,
     client: Client,
     bootstrap: Option<String>,
     folder: Folder,
@@ -71,12 +71,17 @@ impl Dev {
         };
         let token = std::fs::read_to_string(&ready.token_file)?;
         let client = Client::new(&ready.url, token.trim())?;
-        Ok(Self { _server: server, client, bootstrap: ready.kafka, folder })
+        Ok(Self { server, client, bootstrap: ready.kafka, folder })
     }
 
     /// A client of it.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Its process, in which all services are; its servers are processes of their own.
+    pub fn id(&self) -> u32 {
+        self.server.id()
     }
 
     /// Its broker, where it has one.

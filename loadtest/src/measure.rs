@@ -51,6 +51,11 @@ pub trait Contestant: Send {
     /// What it is called in the table.
     fn name(&self) -> &str;
 
+    /// The process that does the work, where its processor time says something: not where it also prepares what is timed.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
     /// Does the work for `batch`. Returns how long the work itself took, without its preparation.
     fn work<'a>(&'a mut self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, anyhow::Result<Duration>>;
 }
@@ -70,6 +75,8 @@ pub struct Side {
     pub p50_ms: f64,
     /// 99 of 100 of its batches took at most this long, in milliseconds.
     pub p99_ms: f64,
+    /// Processors its own process used while it worked; the rest is waiting for the servers under it.
+    pub processors: Option<f64>,
 }
 
 /// The product beside one of its limits.
@@ -88,6 +95,7 @@ struct Series {
     name: String,
     nanos: Histogram<u64>,
     busy: Duration,
+    processor_time: Option<Duration>,
     events: u64,
     /// Time of each round, in seconds: all of it, or that of the median batch.
     rounds: Vec<f64>,
@@ -96,7 +104,14 @@ struct Series {
 impl Series {
     fn new(name: &str) -> anyhow::Result<Self> {
         let nanos = Histogram::new(3)?;
-        Ok(Self { name: name.to_owned(), nanos, busy: Duration::ZERO, events: 0, rounds: Vec::new() })
+        Ok(Self {
+            name: name.to_owned(),
+            nanos,
+            busy: Duration::ZERO,
+            processor_time: None,
+            events: 0,
+            rounds: Vec::new(),
+        })
     }
 
     fn record(&mut self, took: Duration, events: usize) -> anyhow::Result<()> {
@@ -124,6 +139,7 @@ impl Series {
             batches: self.nanos.len(),
             p50_ms: count(self.nanos.value_at_quantile(0.5)) / 1e6,
             p99_ms: count(self.nanos.value_at_quantile(0.99)) / 1e6,
+            processors: self.processor_time.map(|time| time.as_secs_f64() / self.busy.as_secs_f64()),
         }
     }
 }
@@ -151,12 +167,17 @@ pub async fn compare(
         // Whoever came first comes last in the next round.
         for turn in 0..contestants.len() {
             let who = (round + turn) % contestants.len();
+            let before = contestants[who].process().and_then(processor_time);
             let mut took = Vec::with_capacity(batches.len());
             for batch in &batches {
                 took.push(contestants[who].work(batch).await?);
                 series[who].record(took[took.len() - 1], batch.len())?;
             }
+            let after = contestants[who].process().and_then(processor_time);
             series[who].end_round(took, by);
+            if let (Some(before), Some(after)) = (before, after) {
+                *series[who].processor_time.get_or_insert_default() += after.saturating_sub(before);
+            }
         }
     }
     let Some((muster, limits)) = series.split_first() else { return Ok(Vec::new()) };
@@ -169,6 +190,15 @@ fn comparison(muster: &Series, limit: &Series) -> Comparison {
     Comparison { muster: muster.side(), limit: limit.side(), ratios }
 }
 
+/// Processor time a process has used so far, to the kernel's hundredth of a second.
+fn processor_time(process: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in brackets, may hold anything; after it, user and system time are the 12th and 13th word.
+    let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut hundredths = || words.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis((hundredths()? + hundredths()?) * 10))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds of a run are far below 2^52")]
 pub fn count(number: u64) -> f64 {
     number as f64
@@ -179,6 +209,16 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+
+    #[test]
+    fn processor_time_goes_on_while_one_works() {
+        let before = processor_time(std::process::id()).unwrap();
+        let begun = Instant::now();
+        while processor_time(std::process::id()).unwrap() == before {
+            assert!(begun.elapsed() < Duration::from_secs(30), "30 s of work took no processor time");
+        }
+        assert_eq!(processor_time(u32::MAX), None);
+    }
 
     struct Steady(&'static str, Duration);
 

@@ -92,17 +92,18 @@ pub struct Report {
 impl Report {
     /// As a table in Markdown.
     pub fn table(&self) -> String {
-        let mut table = "| scenario | batch | Muster events/s | p50 ms | p99 ms | limit | events/s | p50 ms | p99 ms | ratio | worst–best round |\n\
-             |---|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|\n"
+        let mut table = "| scenario | batch | Muster events/s | p50 ms | p99 ms | processors | limit | events/s | p50 ms | p99 ms | ratio | worst–best round |\n\
+             |---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|\n"
             .to_owned();
         for figure in &self.figures {
             let Figure { scenario, batch, muster, limit, ratio, ratio_min, ratio_max, .. } = figure;
             let _ = writeln!(
                 table,
-                "| {scenario} | {batch} | {:.0} | {:.2} | {:.2} | {} | {:.0} | {:.2} | {:.2} | {ratio:.2} | {ratio_min:.2}–{ratio_max:.2} |",
+                "| {scenario} | {batch} | {:.0} | {:.2} | {:.2} | {} | {} | {:.0} | {:.2} | {:.2} | {ratio:.2} | {ratio_min:.2}–{ratio_max:.2} |",
                 muster.events_per_s,
                 muster.p50_ms,
                 muster.p99_ms,
+                muster.processors.map_or("–".to_owned(), |processors| format!("{processors:.2}")),
                 limit.name,
                 limit.events_per_s,
                 limit.p50_ms,
@@ -113,7 +114,8 @@ impl Report {
         let Machine { cores, build, load_before, load_after } = &self.machine;
         let _ = writeln!(
             table,
-            "\n{cores} cores, {build} build, load {} before and {} after. Ratio: the limit's time over Muster's; 1 is the limit.",
+            "\n{cores} cores, {build} build, load {} before and {} after. Ratio: the limit's time over Muster's; 1 is the limit.\n\
+             Processors: what Muster's process used while it worked.",
             load(*load_before),
             load(*load_after)
         );
@@ -134,13 +136,16 @@ mod tests {
             batches: 2,
             p50_ms: 1.0,
             p99_ms: 2.0,
+            processors: Some(0.25),
         };
         let comparison = Comparison { muster: side("Muster"), limit: side("COPY"), ratios: vec![0.9, 0.1, 0.5] };
         let figure = Figure::new("project", 100, comparison);
         assert_eq!((figure.ratio, figure.ratio_min, figure.ratio_max, figure.rounds), (0.5, 0.1, 0.9, 3));
         let report = Report { machine: Machine::here(), figures: vec![figure] };
         assert!(
-            report.table().contains("| project | 100 | 5 | 1.00 | 2.00 | COPY | 5 | 1.00 | 2.00 | 0.50 | 0.10–0.90 |")
+            report
+                .table()
+                .contains("| project | 100 | 5 | 1.00 | 2.00 | 0.25 | COPY | 5 | 1.00 | 2.00 | 0.50 | 0.10–0.90 |")
         );
     }
 }

@@ -52,6 +52,10 @@ impl Contestant for Log {
         "Muster"
     }
 
+    fn process(&self) -> Option<u32> {
+        Some(std::process::id())
+    }
+
     fn work<'a>(&'a mut self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, anyhow::Result<Duration>> {
         async move {
             let start = Instant::now();

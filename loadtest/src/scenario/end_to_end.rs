@@ -61,6 +61,7 @@ pub async fn run(
 
 /// One card whose title is changed again and again, and a subscriber to its project.
 struct Subscriber {
+    process: u32,
     client: Client,
     events: EventStream,
     project_id: ProjectId,
@@ -98,13 +99,17 @@ impl Subscriber {
         for _ in 0..created.position {
             next(&mut events).await?;
         }
-        Ok(Self { client, events, project_id, task_id, position: created.position })
+        Ok(Self { process: dev.id(), client, events, project_id, task_id, position: created.position })
     }
 }
 
 impl Contestant for Subscriber {
     fn name(&self) -> &'static str {
         "Muster"
+    }
+
+    fn process(&self) -> Option<u32> {
+        Some(self.process)
     }
 
     fn work<'a>(&'a mut self, _batch: &'a [Arc<Event>]) -> BoxFuture<'a, anyhow::Result<Duration>> {

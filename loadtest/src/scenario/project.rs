@@ -46,6 +46,10 @@ impl Contestant for Projection {
         "Muster"
     }
 
+    fn process(&self) -> Option<u32> {
+        Some(std::process::id())
+    }
+
     fn work<'a>(&'a mut self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, anyhow::Result<Duration>> {
         async move {
             let records: Vec<_> = (self.next_offset..).zip(batch.iter().cloned()).collect();
