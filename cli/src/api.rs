@@ -4,8 +4,10 @@
 mod documents;
 mod rows;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use muster_client::domain::command::{Command, CreateProject};
+use muster_client::domain::decide::Outcome;
 use muster_client::domain::event::Event;
 use muster_client::domain::id::{ProjectId, RunId, TaskId};
 use muster_client::domain::state::Task;
@@ -23,8 +25,10 @@ use crate::target::Target;
 /// Tasks, events and lines asked for at once: as many as fit the server's limit on the cost of a query.
 const PAGE: u32 = 100;
 
-/// How long the read side may lag behind.
-const READ_WITHIN: Duration = Duration::from_secs(30);
+/// How long a command waits for the read side.
+const READABLE_WITHIN: Duration = Duration::from_secs(10);
+/// Pause between two looks at a project that is not there yet.
+const READABLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// A server to ask.
 #[derive(Debug, Clone)]
@@ -67,17 +71,37 @@ impl Api {
         Ok(self.ask::<Data>(documents::PROJECTS, json!({})).await?.projects)
     }
 
-    /// Waits until the read side knows the project as it was at that position: reading what one has written.
-    pub async fn wait_for_project(&self, project_id: ProjectId, position: u64) -> Result {
-        let known = muster_test_kit::wait::until(READ_WITHIN, || async {
-            match self.projects().await {
-                Ok(projects) => projects.iter().any(|p| p.id == project_id && p.position >= position).then_some(Ok(())),
-                Err(error) => Some(Err(error)),
+    /// Sends a command and waits until what it did can be read, so that the next command sees it.
+    pub async fn send(&self, project_id: ProjectId, command: impl Into<Command>) -> Result<Outcome> {
+        let outcome = self.client.send(project_id, command, None).await?;
+        self.wait_until_readable(&outcome).await;
+        Ok(outcome)
+    }
+
+    /// The same for a new project.
+    pub async fn create_project(&self, project: CreateProject) -> Result<Outcome> {
+        let outcome = self.client.create_project(project, None).await?;
+        self.wait_until_readable(&outcome).await;
+        Ok(outcome)
+    }
+
+    /// Waits, for a limited time, until the read side has come to what a command did. That it is late is no failure of
+    /// the command, which is done.
+    async fn wait_until_readable(&self, outcome: &Outcome) {
+        #[derive(Deserialize)]
+        struct Data {
+            project: Option<Value>,
+        }
+        let variables = json!({ "id": outcome.project_id, "minPosition": outcome.position });
+        let deadline = Instant::now() + READABLE_WITHIN;
+        while Instant::now() < deadline {
+            match self.ask::<Data>(documents::PROJECT_AT, variables.clone()).await {
+                Ok(Data { project: Some(_) }) => return,
+                // A project the read side has not heard of yet looks like one that does not exist.
+                Ok(Data { project: None }) => tokio::time::sleep(READABLE_PAUSE).await,
+                Err(_late) => return,
             }
-        });
-        known
-            .await
-            .unwrap_or_else(|| Err(Error::Failed(format!("the read side did not learn of project {project_id}"))))
+        }
     }
 
     /// The cards of a project, the most urgent first; all when `statuses` is empty.

@@ -4,6 +4,10 @@ pub const PROJECTS: &str = "query Projects {
   projects { id name repositoryPath defaultBranch owner settings position }
 }";
 
+pub const PROJECT_AT: &str = "query ProjectAt($id: ID!, $minPosition: Int) {
+  project(id: $id, minPosition: $minPosition) { position }
+}";
+
 pub const TASKS: &str = "query Tasks($projectId: ID!, $filter: TaskFilter, $first: Int, $after: String) {
   tasks(projectId: $projectId, filter: $filter, first: $first, after: $after) {
     nodes { id projectId title status priority complexity sequence createdAt updatedAt }

@@ -17,7 +17,7 @@ pub async fn dispatch(api: &Api, args: DispatchArgs, output: Output) -> Result {
         }
         None => (select::project(api, &args.project).await?.id, None),
     };
-    let outcome = api.client().send(project_id, DispatchTask { task_id }, None).await?;
+    let outcome = api.send(project_id, DispatchTask { task_id }).await?;
     output.value(&outcome, |outcome| match outcome.task_id {
         Some(id) => format!("Task {} is released to the agents.", short(id.0)),
         None => "Nothing to release: every card is with the agents already.".to_owned(),
@@ -29,7 +29,7 @@ pub async fn answer(api: &Api, args: AnswerArgs, output: Output) -> Result {
     let questions = api.task_state(row.id, None).await?.map(|task| task.questions).unwrap_or_default();
     let question = chosen(questions, args.question.as_deref())?;
     let command = AnswerQuestion { task_id: row.id, question_id: question.id, answer: args.answer };
-    let outcome = api.client().send(row.project_id, command, None).await?;
+    let outcome = api.send(row.project_id, command).await?;
     output.value(&outcome, |_| format!("Answered: {}", shorten(&question.question, 100)))
 }
 
@@ -54,21 +54,21 @@ fn chosen(questions: Vec<Question>, named: Option<&str>) -> Result<Question> {
 pub async fn retry(api: &Api, args: RetryArgs, output: Output) -> Result {
     let row = select::task(api, &args.project, &args.task).await?;
     let command = RequestRetry { task_id: row.id, reason: args.reason };
-    let outcome = api.client().send(row.project_id, command, None).await?;
+    let outcome = api.send(row.project_id, command).await?;
     output.value(&outcome, |_| format!("Task {} is tried again.", short(row.id.0)))
 }
 
 pub async fn cancel(api: &Api, args: CancelArgs, output: Output) -> Result {
     let row = select::task(api, &args.project, &args.task).await?;
     let command = CancelTask { task_id: row.id, reason: args.reason };
-    let outcome = api.client().send(row.project_id, command, None).await?;
+    let outcome = api.send(row.project_id, command).await?;
     output.value(&outcome, |_| format!("Task {} is cancelled.", short(row.id.0)))
 }
 
 pub async fn prompt(api: &Api, args: PromptArgs, output: Output) -> Result {
     let row = select::task(api, &args.project, &args.task).await?;
     let command = InjectPrompt { task_id: row.id, message: args.message };
-    let outcome = api.client().send(row.project_id, command, None).await?;
+    let outcome = api.send(row.project_id, command).await?;
     output.value(&outcome, |_| "The next iteration is told.".to_owned())
 }
 

@@ -34,7 +34,7 @@ pub async fn run(api: &Api, args: AddArgs, output: Output) -> Result {
         blocked_by,
         interactive: false,
     };
-    let outcome = api.client().create_task(project.id, command, None).await?;
+    let outcome = api.send(project.id, command).await?;
     output.value(&outcome, |outcome| {
         let id = outcome.task_id.map(|id| short(id.0)).unwrap_or_default();
         format!("Task {id} is on the board of {}. Follow it with `muster watch {id}`.", safe(&project.name))

@@ -19,7 +19,7 @@ pub async fn approve(api: &Api, args: ApproveArgs, output: Output) -> Result {
         confirm(&row)?;
     }
     let command = ApprovePlan { task_id: row.id, digest: Some(plan.digest) };
-    let outcome = api.client().send(row.project_id, command, None).await?;
+    let outcome = api.send(row.project_id, command).await?;
     output.value(&outcome, |_| format!("Approved. Follow it with `muster watch {}`.", short(row.id.0)))
 }
 
@@ -27,7 +27,7 @@ pub async fn reject(api: &Api, args: RejectArgs, output: Output) -> Result {
     let row = select::task(api, &args.project, &args.task).await?;
     let plan = plan_of(api, &row).await?;
     let command = RejectPlan { task_id: row.id, digest: Some(plan.digest), reason: args.reason };
-    let outcome = api.client().send(row.project_id, command, None).await?;
+    let outcome = api.send(row.project_id, command).await?;
     output.value(&outcome, |_| "Rejected. The planner tries again with your reason.".to_owned())
 }
 

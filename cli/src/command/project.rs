@@ -30,7 +30,7 @@ async fn add(api: &Api, args: AddProjectArgs, output: Output) -> Result {
         settings: settings(&args, verification)?,
     };
     let name = command.name.clone();
-    let outcome = api.client().create_project(command, None).await?;
+    let outcome = api.create_project(command).await?;
     output.value(&outcome, |outcome| {
         format!(
             "Project {} is {} ({}, branch {}).",

@@ -10,7 +10,6 @@ use muster_client::domain::model::{
     AcceptanceCriterion, AgentConfig, AgentKind, Complexity, Priority, ProjectSettings, TaskStatus, VerificationCommand,
 };
 use muster_client::domain::state::{Task, fold_task};
-use muster_client::new_key;
 
 use super::repository::{BRANCH, Greeter};
 use crate::api::Api;
@@ -68,9 +67,7 @@ async fn create_project(api: &Api, greeter: &Greeter) -> Result<ProjectId> {
             ..ProjectSettings::default()
         },
     };
-    let outcome = api.client().create_project(project, Some(new_key())).await?;
-    api.wait_for_project(outcome.project_id, outcome.position).await?;
-    Ok(outcome.project_id)
+    Ok(api.create_project(project).await?.project_id)
 }
 
 async fn create_task(
@@ -92,7 +89,7 @@ async fn create_task(
         blocked_by,
         interactive: false,
     };
-    let outcome = api.client().create_task(project_id, task, Some(new_key())).await?;
+    let outcome = api.client().create_task(project_id, task, None).await?;
     outcome.task_id.ok_or_else(|| Error::Failed("the server made a task without an id".to_owned()))
 }
 
@@ -142,7 +139,7 @@ impl<'a> Stage<'a> {
         self.output.line(format!("\n    {indented}\n"))?;
         self.output.line(style.paint(Colour::Magenta, "    The demo approves this plan; yours wait for you.\n"))?;
         let command = ApprovePlan { task_id, digest: Some(plan.digest.clone()) };
-        let approved = self.api.client().send(self.project_id, command, Some(new_key())).await;
+        let approved = self.api.client().send(self.project_id, command, None).await;
         match approved {
             // Someone at the dashboard was faster: as good.
             Err(error) if error.is("already_decided") => Ok(()),

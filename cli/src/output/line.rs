@@ -105,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn lines_read_as_they_did() {
+        let lines = EventLines::new(Style::new(false));
+        let without_time = |line: String| line.split_once(' ').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+        let all: Vec<_> = sample_events().iter().map(|event| without_time(lines.line(event))).collect();
+        insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
     fn a_label_stands_in_its_own_column() {
         let event = sample_events().into_iter().find(|event| event.task_id.is_some()).unwrap();
         let mut lines = EventLines::new(Style::new(false));
