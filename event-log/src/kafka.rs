@@ -2,6 +2,10 @@
 //!
 //! An append is a transaction of a producer whose `transactional.id` belongs to the partition, which is what fences a
 //! writer that was taken over. Readers are ordinary `read_committed` consumers. It must never need a broker extension.
+//!
+//! An append is acknowledged once its records can be read, not already when Kafka says that they are committed: a lone
+//! broker that dies in between comes back with the transaction undecided for ever. Nothing in such a transaction was
+//! acknowledged, so that it may be aborted; [`Error::Unavailable`](crate::Error::Unavailable) then says with which command.
 
 mod clients;
 mod config;
@@ -84,7 +88,7 @@ impl EventLog for KafkaLog {
     async fn end(&self, partition: u32) -> Result<LogOffset, Error> {
         self.check(partition)?;
         let (watermarks, topic) = (Arc::clone(&self.0.watermarks), self.0.topics.events.clone());
-        clients::blocking(move || watermarks.await_decided(&topic, partition)).await
+        clients::blocking(move || watermarks.committed_end(&topic, partition)).await
     }
 
     async fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<LogRecord>, Error> {

@@ -59,7 +59,7 @@ pub(super) async fn start(
     let (requests, inbox) = mpsc::channel();
     let (opened, result) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("muster-log-{partition}"));
-    let run = move || match Transactions::open(&config, topic, partition, &watermarks) {
+    let run = move || match Transactions::open(&config, topic, partition, watermarks) {
         Ok((transactions, end)) => {
             if opened.send(Ok(end)).is_ok() {
                 transactions.serve(&inbox);
@@ -78,6 +78,7 @@ struct Transactions {
     topic: String,
     partition: u32,
     transaction_timeout: Duration,
+    watermarks: Arc<Watermarks>,
 }
 
 /// What an append left behind.
@@ -93,7 +94,7 @@ impl Transactions {
         config: &KafkaConfig,
         topic: String,
         partition: u32,
-        watermarks: &Watermarks,
+        watermarks: Arc<Watermarks>,
     ) -> Result<(Self, LogOffset), Error> {
         let (reporter, reports) = mpsc::channel();
         let producer: ThreadedProducer<Context> = clients::transactional(config, partition)
@@ -104,7 +105,7 @@ impl Transactions {
             .map_err(|error| errors::unavailable(&topic, partition, &error))?;
         let end = watermarks.await_decided(&topic, partition)?;
         let transaction_timeout = Duration::from_millis(config.transaction_timeout_ms);
-        Ok((Self { producer, reports, topic, partition, transaction_timeout }, end))
+        Ok((Self { producer, reports, topic, partition, transaction_timeout, watermarks }, end))
     }
 
     fn serve(self, inbox: &mpsc::Receiver<Request>) {
@@ -123,7 +124,7 @@ impl Transactions {
         let delivered = self.producer.begin_transaction().and_then(|()| self.deliver(records, deadline));
         match delivered {
             Ok(offsets) => match self.producer.commit_transaction(self.transaction_timeout * 2) {
-                Ok(()) => (Ok(offsets), Outcome::Usable),
+                Ok(()) => self.readable(offsets),
                 Err(error) => (Err(self.indeterminate(&error, offsets.first())), Outcome::Spent),
             },
             Err(error) => self.give_up(&error),
@@ -145,7 +146,19 @@ impl Transactions {
         (Err(errors::unavailable(&self.topic, self.partition, error)), outcome)
     }
 
-    fn indeterminate(&self, error: &KafkaError, first: Option<&LogOffset>) -> Error {
+    /// Kafka answers a commit when it is decided, and marks the records as committed after that. A broker that dies in
+    /// between can lose the mark (seen with one broker, Kafka 4.3.1: the coordinator was done, the partition had none),
+    /// so nothing is acknowledged before it can be read. The next transaction would wait for the mark anyway.
+    fn readable(&self, offsets: Vec<LogOffset>) -> (Result<Vec<LogOffset>, Error>, Outcome) {
+        let wanted = offsets.last().copied().unwrap_or_default().next();
+        let deadline = Instant::now() + self.transaction_timeout * 2;
+        match self.watermarks.await_end(&self.topic, self.partition, wanted, deadline) {
+            Ok(_) => (Ok(offsets), Outcome::Usable),
+            Err(error) => (Err(self.indeterminate(&error, offsets.first())), Outcome::Spent),
+        }
+    }
+
+    fn indeterminate(&self, error: &dyn std::error::Error, first: Option<&LogOffset>) -> Error {
         let at = first.map(|offset| format!(", from offset {offset}")).unwrap_or_default();
         let reason = format!("topic {}, partition {}{at}: commit: {error}", self.topic, self.partition);
         Error::Indeterminate { partition: self.partition, reason }

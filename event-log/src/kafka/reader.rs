@@ -61,7 +61,6 @@ impl Readers {
 }
 
 impl Shared {
-    /// Empty only when everything that was acknowledged before the call has a smaller offset than `from`.
     fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<(LogOffset, RawRecord)>, Error> {
         if max == 0 {
             return Ok(Vec::new());
@@ -72,22 +71,14 @@ impl Shared {
                 return Ok(records);
             }
         }
-        loop {
-            let (low, end) = self.watermarks.committed(&self.topic, partition)?;
-            let from = first_to_read(&self.topic, partition, from, low)?;
-            if from < end {
-                let consumer = self.take_any()?;
-                assign(&consumer, &self.topic, partition, from)?;
-                let records = self.poll_and_keep(consumer, partition, from, max)?;
-                if !records.is_empty() {
-                    return Ok(records);
-                }
-            }
-            // A commit is acknowledged a moment before its records can be seen.
-            if self.watermarks.await_decided(&self.topic, partition)? <= end {
-                return Ok(Vec::new());
-            }
+        let (low, end) = self.watermarks.committed(&self.topic, partition)?;
+        let from = first_to_read(&self.topic, partition, from, low)?;
+        if from >= end {
+            return Ok(Vec::new());
         }
+        let consumer = self.take_any()?;
+        assign(&consumer, &self.topic, partition, from)?;
+        self.poll_and_keep(consumer, partition, from, max)
     }
 
     fn take_standing_at(&self, partition: u32, from: LogOffset) -> Option<BaseConsumer> {

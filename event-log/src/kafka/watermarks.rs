@@ -35,28 +35,39 @@ impl Watermarks {
     }
 
     /// The last stable offset.
-    fn committed_end(&self, topic: &str, partition: u32) -> Result<LogOffset, Error> {
+    pub(super) fn committed_end(&self, topic: &str, partition: u32) -> Result<LogOffset, Error> {
         self.committed(topic, partition).map(|(_, end)| end)
     }
 
-    /// Waits until every transaction that is in the partition now is decided. The last stable offset then: everything
-    /// that was acknowledged before the call lies before it.
+    /// Waits until every transaction that is in the partition now is decided. The last stable offset then.
     pub(super) fn await_decided(&self, topic: &str, partition: u32) -> Result<LogOffset, Error> {
         let now = self.uncommitted.fetch_watermarks(topic, number(partition), self.timeout);
         let (_, high) = now.map_err(|error| errors::unavailable(topic, partition, &error))?;
-        let deadline = Instant::now() + self.timeout;
+        self.await_end(topic, partition, LogOffset(high), Instant::now() + self.timeout)
+    }
+
+    /// Waits until the last stable offset is `wanted` or above. The last stable offset then.
+    pub(super) fn await_end(
+        &self,
+        topic: &str,
+        partition: u32,
+        wanted: LogOffset,
+        deadline: Instant,
+    ) -> Result<LogOffset, Error> {
         loop {
             let end = self.committed_end(topic, partition)?;
-            if end.0 >= high {
+            if end >= wanted {
                 return Ok(end);
             }
             if Instant::now() >= deadline {
                 let reason = format!(
-                    "topic {topic}, partition {partition}: a transaction is open between offsets {end} and {high}"
+                    "topic {topic}, partition {partition}: a transaction that begins at offset {end} stays undecided; if \
+                     it does so after the brokers are back, end it with `kafka-transactions.sh abort --topic {topic} \
+                     --partition {partition} --start-offset {end}`, which loses nothing that was acknowledged"
                 );
                 return Err(Error::Unavailable { reason });
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_micros(200));
         }
     }
 }

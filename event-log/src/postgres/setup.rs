@@ -22,6 +22,15 @@ pub(super) async fn pool(config: &PostgresConfig) -> Result<PgPool, Error> {
     PgPoolOptions::new()
         .max_connections(config.max_connections.max(2))
         .acquire_timeout(Duration::from_secs(10))
+        // An acknowledged append survives a crash, whatever the database's default is.
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::query("SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+                    .execute(connection)
+                    .await
+                    .map(drop)
+            })
+        })
         .connect_with(options)
         .await
         .map_err(|error| Error::unavailable("the log's database", error))

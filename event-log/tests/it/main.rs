@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
 
 mod cases;
+mod faults;
 mod harness;
 
 /// A module of tests for each implementation, from one list of cases.
