@@ -27,6 +27,7 @@ pub fn for_checks(session: &SessionFolders) -> BTreeMap<String, String> {
         ("PATH".to_owned(), path),
         ("LANG".to_owned(), lang),
         ("HOME".to_owned(), session.data().to_string_lossy().into_owned()),
+        ("TMPDIR".to_owned(), session.temporary().to_string_lossy().into_owned()),
     ]);
     env
 }

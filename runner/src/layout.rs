@@ -75,6 +75,11 @@ impl SessionFolders {
         self.root.join("data")
     }
 
+    /// The agent's TMPDIR.
+    pub fn temporary(&self) -> PathBuf {
+        self.data().join("tmp")
+    }
+
     /// What the agent hands back.
     pub fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")
@@ -92,7 +97,7 @@ impl SessionFolders {
 
     /// Makes all folders but the workspace, which git makes.
     pub fn create(&self) -> io::Result<()> {
-        for folder in [self.data(), self.artifacts(), self.context()] {
+        for folder in [self.temporary(), self.artifacts(), self.context()] {
             std::fs::create_dir_all(folder)?;
         }
         Ok(())

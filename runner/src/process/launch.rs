@@ -46,12 +46,12 @@ impl Launch {
         let search = self.env.get("PATH").map_or("", String::as_str);
         let found =
             resolve_program(program, &self.view.workspace, search).ok_or_else(|| Error::NotFound(program.clone()))?;
-        let mut command = sandbox.command(&found, arguments, &self.view);
+        let failed = |source| Error::Io { program: program.clone(), source };
+        let mut command = sandbox.command(&found, arguments, &self.view).map_err(failed)?;
         self.prepare(&mut command);
-        let child = spawner::spawn(command).await;
-        let child = child.map_err(|source| Error::Io { program: program.clone(), source })?;
+        let child = spawner::spawn(command).await.map_err(failed)?;
         Process::new(child, self.view.session.id, sandbox.reports_signals_as_codes())
-            .ok_or_else(|| Error::Io { program: program.clone(), source: io::Error::other("it has no process id") })
+            .ok_or_else(|| failed(io::Error::other("it has no process id")))
     }
 
     fn prepare(&self, command: &mut Command) {

@@ -4,23 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::View;
+use super::tools;
 use crate::process::resolve_program;
-
-/// Folders in a home that hold tools, not secrets. They stay readable.
-const TOOL_FOLDERS: [&str; 12] = [
-    ".cargo/bin",
-    ".rustup",
-    ".pyenv",
-    ".nvm",
-    ".volta",
-    ".bun",
-    ".deno",
-    ".local/bin",
-    ".local/lib",
-    ".local/share/mise",
-    ".sdkman",
-    "go/bin",
-];
 
 /// Finds bubblewrap and sees whether it may work here.
 pub(super) async fn detect() -> Result<PathBuf, String> {
@@ -44,11 +29,9 @@ pub(super) fn command(bubblewrap: &Path, program: &Path, arguments: &[String], v
     command.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]);
     command.args(["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--cap-drop", "ALL"]);
     // Order matters: what is hidden first, then what is shown again inside of it.
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute() && home != Path::new("/"));
-    if let Some(home) = home.filter(|home| home.is_dir()) {
+    if let Some(home) = tools::home() {
         command.arg("--tmpfs").arg(&home);
-        for tool in TOOL_FOLDERS {
-            let folder = home.join(tool);
+        for folder in tools::folders() {
             command.arg("--ro-bind-try").arg(&folder).arg(&folder);
         }
     }

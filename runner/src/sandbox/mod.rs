@@ -3,7 +3,10 @@
 //! It must never let a session see another session's files, the runner's own data, or a person's home.
 
 mod bubblewrap;
+mod landlock;
+mod tools;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,7 +17,7 @@ use crate::layout::SessionFolders;
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Bubblewrap is missing or not allowed to work here. Install it, or choose `runner.sandbox = "none"` knowingly.
+    /// Nothing here can confine an agent. Install bubblewrap, or choose `runner.sandbox = "none"` knowingly.
     #[error(
         "agents cannot be sandboxed: {0}. Install the package `bubblewrap` (and allow user namespaces), or set \
          runner.sandbox to \"none\" to run agents with the runner's own rights"
@@ -40,6 +43,8 @@ pub struct View {
 pub enum Sandbox {
     /// By bubblewrap: own process ids, own /tmp, nothing writable but the session's folders.
     Bubblewrap(PathBuf),
+    /// By the kernel's Landlock, of this version: nothing can be opened but what is named.
+    Landlock(u32),
     /// Not at all.
     None,
 }
@@ -51,17 +56,34 @@ impl Sandbox {
             tracing::warn!("agents run without a sandbox, with the runner's own rights");
             return Ok(Self::None);
         }
-        bubblewrap::detect().await.map(Self::Bubblewrap).map_err(Error::Unavailable)
+        let why = match bubblewrap::detect().await {
+            Ok(program) => return Ok(Self::Bubblewrap(program)),
+            Err(why) if mode == Mode::Bubblewrap => return Err(Error::Unavailable(why)),
+            Err(why) => why,
+        };
+        match Self::landlock() {
+            Ok(sandbox) => {
+                tracing::warn!(%why, "agents are confined by Landlock alone");
+                Ok(sandbox)
+            }
+            Err(Error::Unavailable(also)) => Err(Error::Unavailable(format!("{why}; {also}"))),
+        }
+    }
+
+    /// The sandbox that needs nothing but the kernel.
+    pub fn landlock() -> Result<Self, Error> {
+        landlock::detect().map(Self::Landlock).map_err(Error::Unavailable)
     }
 
     /// The command that runs `program` in this sandbox.
-    pub fn command(&self, program: &Path, arguments: &[String], view: &View) -> Command {
+    pub fn command(&self, program: &Path, arguments: &[String], view: &View) -> io::Result<Command> {
         match self {
-            Self::Bubblewrap(bubblewrap) => bubblewrap::command(bubblewrap, program, arguments, view),
+            Self::Bubblewrap(bubblewrap) => Ok(bubblewrap::command(bubblewrap, program, arguments, view)),
+            Self::Landlock(version) => landlock::command(*version, program, arguments, view),
             Self::None => {
                 let mut command = Command::new(program);
                 command.args(arguments);
-                command
+                Ok(command)
             }
         }
     }

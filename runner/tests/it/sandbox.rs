@@ -1,5 +1,7 @@
 //! The sandbox, with real bubblewrap: what an agent reaches and what it does not.
 
+use muster_runner::layout::Layout;
+use muster_runner::sandbox::{Sandbox, View};
 use muster_service_kit::config::Sandbox as Mode;
 use serde_json::json;
 
@@ -78,4 +80,36 @@ async fn the_rehearsal_agent_and_its_faults_are_the_same_inside() {
     let card = world.card("Write a", &["unit"]);
     world.run_until(card, "done").await;
     assert_eq!(world.data_of("agent.failed")[0]["error"]["kind"], "agent_killed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_bubblewrap_the_kernel_keeps_an_agent_in_its_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::create(&folder.path().join("data")).unwrap();
+    let session = layout.session(uuid::Uuid::now_v7());
+    session.create().unwrap();
+    std::fs::create_dir(session.workspace()).unwrap();
+    std::fs::write(folder.path().join("secret"), "s3cret").unwrap();
+    let view = View {
+        session: session.clone(),
+        workspace: session.workspace(),
+        readable: Vec::new(),
+        hidden: layout.root().to_owned(),
+    };
+    let sandbox = Sandbox::landlock().unwrap();
+    let line = format!(
+        "cd {workspace} && echo a > a && cat a && mktemp && cat {secret} || echo kept; \
+         echo x > {secret} || echo kept; kill -0 {pid} || echo kept; cat /proc/{pid}/environ > e || echo kept",
+        workspace = session.workspace().display(),
+        secret = folder.path().join("secret").display(),
+        pid = std::process::id(),
+    );
+    let mut command = sandbox.command("/bin/sh".as_ref(), &["-c".to_owned(), line], &view).unwrap();
+    command.env_clear().env("TMPDIR", session.temporary()).env("PATH", "/usr/bin:/bin");
+    let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines[0], "a");
+    assert!(lines[1].starts_with(session.temporary().to_str().unwrap()));
+    assert_eq!(lines[2..], ["kept", "kept", "kept", "kept"], "{said}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("secret")).unwrap(), "s3cret");
 }

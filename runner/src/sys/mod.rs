@@ -2,6 +2,8 @@
 //!
 //! The only place in this crate with `unsafe`. It must never decide anything: each function is one call.
 
+pub mod landlock;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
