@@ -15,7 +15,8 @@ const SERVICE_USER: &str = "muster";
 /// Files, variables and flags, above what suits a development server.
 pub fn load(args: &DevArgs) -> Result<Config> {
     let defaults = json!({
-        "telemetry": { "log_level": "warn" },
+        // A slow machine is no news to its owner.
+        "telemetry": { "log_level": "warn,sqlx=error" },
         // Whoever runs this may start any program anyway.
         "runner": { "allow_command_agents": true },
         // An open dashboard should not hold up the stop.

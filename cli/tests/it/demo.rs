@@ -118,32 +118,41 @@ impl Played {
         assert!(position("task.completed", first) < position("task.started", second), "the second waits for the first");
         assert_eq!(self.of_type("user.approved_plan").len(), 2);
         assert_eq!(self.result["tests_passed"], json!(true));
-        assert!(self.result["test_output"].as_str().unwrap().ends_with("3 passed, 0 failed"), "{}", self.result);
+        assert!(
+            self.result["test_output"].as_str().expect("a text").ends_with("3 passed, 0 failed"),
+            "{}",
+            self.result
+        );
     }
 
     /// The subscription, the history, the board and time travel against what the demo saw.
     pub async fn check_surfaces(&self, server: &DevServer) {
         let seen: Vec<_> = self.events.iter().map(|event| event.id).collect();
-        let followed: Vec<Event> =
-            server.client().events(self.project_id(), 0).take(seen.len()).map(|event| event.unwrap()).collect().await;
+        let followed: Vec<Event> = server
+            .client()
+            .events(self.project_id(), 0)
+            .take(seen.len())
+            .map(|event| event.expect("an event"))
+            .collect()
+            .await;
         assert_eq!(followed.iter().map(|event| event.id).collect::<Vec<_>>(), seen, "the subscription");
 
         for task_id in self.tasks() {
             let own: Vec<_> = self.events.iter().filter(|event| event.task_id == Some(task_id)).collect();
             let id = task_id.to_string();
             let replay: Value = muster(server, &["replay", &id, "--json"]).await.json();
-            assert_eq!(replay["events"], serde_json::to_value(&own).unwrap(), "the history");
-            let folded = own.iter().copied().fold(None, fold_task).unwrap();
+            assert_eq!(replay["events"], serde_json::to_value(&own).expect("JSON"), "the history");
+            let folded = own.iter().copied().fold(None, fold_task).expect("a state");
             let document = "query($id: ID!, $sequence: Int!) { taskAt(taskId: $id, sequence: $sequence) { state } }";
             let at = graphql::run(server, document, json!({ "id": id, "sequence": folded.sequence })).await.data();
-            assert_eq!(at["taskAt"]["state"], serde_json::to_value(&folded).unwrap(), "time travel");
+            assert_eq!(at["taskAt"]["state"], serde_json::to_value(&folded).expect("JSON"), "time travel");
             let row =
                 graphql::run(server, "query($id: ID!) { task(id: $id) { status sequence } }", json!({ "id": id }));
             assert_eq!(row.await.data()["task"], json!({ "status": "DONE", "sequence": folded.sequence }), "the board");
         }
         let project = self.project_id().to_string();
         let list: Value = muster(server, &["list", "--json", "--project", &project]).await.json();
-        let statuses: Vec<_> = list.as_array().unwrap().iter().map(|task| task["status"].clone()).collect();
+        let statuses: Vec<_> = list.as_array().expect("a list").iter().map(|task| task["status"].clone()).collect();
         assert_eq!(statuses, ["done", "done"]);
         self.check_logs(server).await;
     }
@@ -151,10 +160,10 @@ impl Played {
     /// What the agents said is kept, gapless by line number.
     async fn check_logs(&self, server: &DevServer) {
         for event in self.of_type("run.complete") {
-            let run_id = event.data.to_json()["run_id"].as_str().unwrap().to_owned();
+            let run_id = event.data.to_json()["run_id"].as_str().expect("an id").to_owned();
             let ran = muster(server, &["logs", &run_id, "--json"]).await;
             let lines = ran.json_lines();
-            let numbers: Vec<_> = lines.iter().map(|line| line["line_number"].as_u64().unwrap()).collect();
+            let numbers: Vec<_> = lines.iter().map(|line| line["line_number"].as_u64().expect("a number")).collect();
             assert!(!numbers.is_empty(), "run {run_id} said something");
             assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
         }

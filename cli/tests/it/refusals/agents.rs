@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Project;
 use crate::support::WITHIN;
-use crate::support::cli::muster;
+use crate::support::cli::{muster, state};
 use crate::support::server::{DevServer, shared_with_agents};
 
 /// A project whose coder does what `steps` say.
@@ -26,7 +26,7 @@ fn settings() -> Value {
 /// Waits until nothing more happens to a task by itself; its state.
 async fn ended(server: &DevServer, task: &str) -> Value {
     eventually_some(WITHIN, || async {
-        let state: Value = muster(server, &["status", task, "--json"]).await.json();
+        let state = state(server, task).await?;
         let status = state["status"].as_str().expect("a status").to_owned();
         matches!(status.as_str(), "done" | "failed" | "cancelled" | "blocked").then_some(state)
     })
@@ -71,7 +71,7 @@ async fn a_card_that_is_cancelled_loses_its_agent() {
     let project = project(server, json!([{ "do": "hang" }]), settings()).await;
     let task = project.task(server, "Hang").await;
     eventually_some(WITHIN, || async {
-        let state: Value = muster(server, &["status", &task, "--json"]).await.json();
+        let state = state(server, &task).await?;
         (state["status"] == "in_flight").then_some(())
     })
     .await;

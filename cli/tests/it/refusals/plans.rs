@@ -4,14 +4,14 @@ use muster_test_kit::eventually_some;
 use serde_json::{Value, json};
 
 use super::Project;
-use crate::support::cli::muster;
+use crate::support::cli::{muster, state};
 use crate::support::server::{DevServer, shared_with_agents};
 use crate::support::{WITHIN, graphql, rest};
 
 /// Waits until a task's plan waits for a decision; its digest.
 async fn waiting_plan(server: &DevServer, task: &str) -> String {
     eventually_some(WITHIN, || async {
-        let state: Value = muster(server, &["status", task, "--json"]).await.json();
+        let state = state(server, task).await?;
         let waits = state["status"] == "plan_review";
         waits.then(|| state["plan"]["digest"].as_str().expect("a digest").to_owned())
     })

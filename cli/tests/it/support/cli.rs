@@ -51,6 +51,16 @@ pub async fn run(mut command: Command) -> Ran {
     }
 }
 
+/// A card's whole state; `None` while the read side has not heard of it.
+pub async fn state(server: &DevServer, task: &str) -> Option<serde_json::Value> {
+    let ran = muster(server, &["status", task, "--json"]).await;
+    match ran.code {
+        0 => Some(ran.json()),
+        4 => None,
+        _ => panic!("{ran:?}"),
+    }
+}
+
 /// Runs `muster` against a server from a neutral directory.
 pub async fn muster(server: &DevServer, arguments: &[&str]) -> Ran {
     run(command(Some(server), Path::new("/"), arguments)).await

@@ -18,7 +18,8 @@ pub const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
 /// What the server says when it is ready.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Ready {
-    pub ready: String,
+    #[serde(rename = "ready")]
+    pub url: String,
     pub token_file: PathBuf,
     pub kafka: Option<String>,
     pub registry: Option<String>,
@@ -73,7 +74,7 @@ impl DevServer {
     }
 
     pub fn url(&self) -> &str {
-        &self.ready.ready
+        &self.ready.url
     }
 
     /// The port, to start again on.
