@@ -19,7 +19,7 @@ use muster_service_kit::{Caller, Problem, Readiness, Shutdown, codes};
 use tokio::sync::watch;
 
 use crate::ownership::Ownership;
-use crate::partition::{self, Accepted, CommandKey, Handle};
+use crate::partition::{self, Accepted, CommandKey, Handle, Refusal};
 use crate::problem::{not_a_member, of_refusal, recovering};
 use crate::repository::{GitProbe, RepositoryProbe};
 use crate::settings::Settings;
@@ -183,6 +183,7 @@ impl CommandService {
         let CommandRequest { command, expected_sequence, correlation_id, causation_id, .. } = request;
         self.recovered(project_id).await?;
         self.check_member(who, project_id, &command)?;
+        self.check_key(who, key, project_id)?;
         self.check_repository(who, key, project_id, &command).await?;
         let digest = crate::digest::digest(project_id, &command, &who.actor.user);
         let name = command_name(&command);
@@ -230,6 +231,18 @@ impl CommandService {
     fn check_member(&self, who: &Who, project_id: ProjectId, command: &Command) -> Result<(), Problem> {
         let creates = matches!(command, Command::CreateProject(_));
         if who.actor.admin || creates || self.is_member(who, project_id) { Ok(()) } else { Err(not_a_member()) }
+    }
+
+    /// Refuses a key that belongs to a command of a project in another partition. In its own the writer knows.
+    fn check_key(&self, who: &Who, key: CommandId, project_id: ProjectId) -> Result<(), Problem> {
+        let own = self.0.log.partition_for(project_id) as usize;
+        let key = CommandKey { actor: who.actor.user.as_str().into(), command_id: key };
+        let elsewhere = self.0.partitions.iter().enumerate().filter(|(number, _)| *number != own);
+        let mut reused = elsewhere.filter(|(_, handle)| handle.committed().remembered(&key).is_some());
+        match reused.next() {
+            Some(_) => Err(of_refusal(Refusal::KeyReused(key.command_id))),
+            None => Ok(()),
+        }
     }
 
     fn is_member(&self, who: &Who, project_id: ProjectId) -> bool {

@@ -12,6 +12,7 @@ use muster_domain::model::{MemberRole, Priority, Role};
 use muster_domain::state::ProjectState;
 use muster_domain::time::Timestamp;
 use muster_event_log::{LogOffset, LogRecord};
+use parking_lot::Mutex;
 
 use super::memory::{CommandKey, Memory, Remembered};
 
@@ -23,6 +24,12 @@ pub(crate) struct Offer {
     pub project_id: ProjectId,
 }
 
+/// Sets of roles for which an offer is kept; runners of one kind share one.
+const OFFERS_KEPT: usize = 16;
+
+/// What a project has to give for a set of roles.
+type RolesOffer = (Vec<Role>, Option<Offer>);
+
 /// The committed state of a partition.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -31,6 +38,8 @@ pub(crate) struct Ledger {
     memory: Memory,
     /// Projects whose history cannot be read in whole, and why. Nothing is decided on them.
     unreadable: HashMap<ProjectId, String>,
+    /// What was found when work was last looked for: position of the project then, and the offer by roles.
+    offers: Mutex<HashMap<ProjectId, (u64, Vec<RolesOffer>)>>,
     /// Where to read on.
     next: LogOffset,
     /// Events of the newest command read, which the next record may continue.
@@ -44,6 +53,7 @@ impl Ledger {
             tasks: HashMap::new(),
             memory: Memory::new(idempotency_window),
             unreadable: HashMap::new(),
+            offers: Mutex::default(),
             next: LogOffset::START,
             open: Vec::new(),
         }
@@ -83,9 +93,27 @@ impl Ledger {
         work_order(self.projects.get(&project_id)?, task_id, run_id)
     }
 
-    /// The most urgent work of a project for these roles.
+    /// The most urgent work of a project for these roles. Looked for once for each position of the project, however
+    /// many sessions wait.
     pub(crate) fn offer(&self, project_id: ProjectId, roles: &[Role]) -> Option<Offer> {
         let state = self.projects.get(&project_id)?;
+        let mut offers = self.offers.lock();
+        let (position, known) = offers.entry(project_id).or_default();
+        if *position != state.position {
+            *position = state.position;
+            known.clear();
+        }
+        if let Some((_, offer)) = known.iter().find(|(of_roles, _)| of_roles == roles) {
+            return *offer;
+        }
+        let offer = Self::look_for_work(state, project_id, roles);
+        if known.len() < OFFERS_KEPT {
+            known.push((roles.to_vec(), offer));
+        }
+        offer
+    }
+
+    fn look_for_work(state: &ProjectState, project_id: ProjectId, roles: &[Role]) -> Option<Offer> {
         let task = state.tasks.get(&next_work(state, roles)?.task_id)?;
         let oldest_first = std::cmp::Reverse((task.created_at, task.id));
         Some(Offer { priority: task.priority, oldest_first, project_id })

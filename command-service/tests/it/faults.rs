@@ -6,11 +6,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use muster_command_service::Settings;
 use muster_event_log::memory::MemoryLog;
+use muster_event_log::{EventLog, Poison};
 use muster_test_kit::eventually;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{App, Fault, FaultyLog, PARTITIONS, PATIENCE, assert_gapless};
+use crate::support::{App, Fault, FaultyLog, PARTITIONS, PATIENCE, REFUSED_TITLE, assert_gapless};
 
 #[tokio::test]
 async fn an_append_whose_answer_was_lost_is_answered_by_what_the_log_says() {
@@ -180,4 +181,63 @@ async fn while_the_log_is_away_callers_are_told_and_later_served() {
     }
     app.post(&tasks, &json!({ "title": "x" })).await.ok();
     assert_eq!(app.events().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_command_the_log_will_never_take_does_not_take_others_with_it() {
+    let log = FaultyLog::new(1);
+    let app = Arc::new(App::over(Arc::new(log.clone())).await);
+    let project = app.project().await;
+    let gate = log.close_gate().await;
+    let tasks = format!("/api/projects/{project}/tasks");
+    let send = |title: &'static str, key: Uuid| {
+        let (app, tasks) = (Arc::clone(&app), tasks.clone());
+        tokio::spawn(async move { app.post_with_key(key, &tasks, &json!({ "title": title })).await })
+    };
+    let first = send("First", Uuid::now_v7());
+    eventually(PATIENCE, || async { log.waiting() == 1 }).await;
+    let keys = [Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7()];
+    let together = [send("Good", keys[0]), send(REFUSED_TITLE, keys[1]), send("Good", keys[2])];
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(100);
+    first.await.unwrap().ok();
+    for answer in together {
+        answer.await.unwrap().refused(503, "unavailable");
+    }
+    let again = [send("Good", keys[0]), send(REFUSED_TITLE, keys[1]), send("Good", keys[2])];
+    let [good, bad, other] = again;
+    bad.await.unwrap().refused(500, "internal");
+    for answer in [good.await.unwrap(), other.await.unwrap()] {
+        // What was decided on top of the refused one is undone with it, and may be sent again.
+        assert!(answer.status == 200 || answer.body["code"] == "unavailable", "{}", answer.body);
+    }
+    for key in [keys[0], keys[2]] {
+        send("Good", key).await.unwrap().ok();
+    }
+    assert_gapless(&app.events().await);
+    assert_eq!(app.events().await.len(), 1 + 3 * 2);
+}
+
+#[tokio::test]
+async fn a_project_whose_history_cannot_be_read_is_refused_alone() {
+    let log = MemoryLog::new(1);
+    let app = App::over(Arc::new(log.clone())).await;
+    let (whole, broken) = (app.project().await, app.project().await);
+    app.stop().await;
+    let poison = Poison {
+        error: "a test".to_owned(),
+        event_type: None,
+        project_id: Some(broken),
+        position: Some(2),
+        value: Vec::new().into(),
+        headers: Vec::new(),
+    };
+    log.inject(0, Err(poison)).unwrap();
+    let app = App::over(Arc::new(log.clone())).await;
+    let create = async |project| app.post(&format!("/api/projects/{project}/tasks"), &json!({ "title": "x" })).await;
+    create(broken).await.refused(503, "unavailable");
+    create(whole).await.ok();
+    assert_eq!(log.end(0).await.unwrap().0, 3 + 2);
 }

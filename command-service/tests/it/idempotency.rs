@@ -34,6 +34,11 @@ async fn another_command_under_the_same_key_is_refused() {
     let key = Uuid::now_v7();
     app.post_with_key(key, &tasks, &json!({ "title": "One" })).await.ok();
     app.post_with_key(key, &tasks, &json!({ "title": "Two" })).await.refused(409, "idempotency_key_reused");
+    for _ in 0..6 {
+        // Wherever the other project lies.
+        let other = format!("/api/projects/{}/tasks", app.project().await);
+        app.post_with_key(key, &other, &json!({ "title": "One" })).await.refused(409, "idempotency_key_reused");
+    }
     let log = app.stop().await;
     let app = App::over(log).await;
     app.post_with_key(key, &tasks, &json!({ "title": "Two" })).await.refused(409, "idempotency_key_reused");

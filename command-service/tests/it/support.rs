@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-pub use faulty_log::{Fault, FaultyLog};
+pub use faulty_log::{Fault, FaultyLog, REFUSED_TITLE};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const PARTITIONS: u32 = 3;

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use muster_domain::event::Event;
+use muster_domain::event::{Event, EventData};
 use muster_event_log::memory::MemoryLog;
 use muster_event_log::{
     AgentOutput, Appended, DeadLetter, Error, EventLog, LogOffset, LogRecord, OutputRecord, PartitionWriter,
 };
 use tokio::sync::{Mutex, Semaphore};
+
+/// An append with a task of this title is refused for good.
+pub const REFUSED_TITLE: &str = "Refused by the log";
 
 /// What befalls the next append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +97,10 @@ impl PartitionWriter for Writer {
         let fault = (!faults.is_empty()).then(|| faults.remove(0));
         drop(faults);
         let partition = self.inner.partition();
+        if events.iter().any(|event| matches!(&event.data, EventData::TaskCreated(task) if task.title == REFUSED_TITLE))
+        {
+            return Err(Error::Refused { partition, reason: "a test".to_owned() });
+        }
         let lost = Error::Indeterminate { partition, reason: "a test".to_owned() };
         match fault {
             None => self.inner.append(expected_end, events).await,
