@@ -35,3 +35,6 @@ pub use record::{Appended, DeadLetter, LogOffset, LogRecord, Poison};
 /// Largest event by default, in bytes: Kafka's own default for a batch, less room for headers. Events stay far below
 /// it, because large content lies in the blob store and is only referred to.
 pub const DEFAULT_MAX_VALUE_BYTES: usize = 1_000_000;
+
+/// How long agent output is kept by default, in milliseconds: 30 days.
+pub const DEFAULT_OUTPUT_RETENTION_MS: u64 = 30 * 24 * 60 * 60 * 1000;

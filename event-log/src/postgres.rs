@@ -7,6 +7,7 @@ mod config;
 mod errors;
 mod output;
 mod read;
+mod retention;
 mod schemas;
 mod setup;
 mod wake;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use sqlx::PgPool;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::decode::SchemaCache;
 use crate::tail::tail;
@@ -40,6 +42,7 @@ struct Inner {
     schema_ids: schemas::SchemaIds,
     schemas: SchemaCache<schemas::SchemaTable>,
     wake: wake::Wake,
+    _retention: AbortOnDropHandle<()>,
 }
 
 impl PostgresLog {
@@ -49,6 +52,7 @@ impl PostgresLog {
         setup::migrate(&pool).await?;
         setup::partitions(&pool, config.partitions).await?;
         let schema_ids = schemas::register(&pool).await?;
+        let retention = retention::keep_removing(pool.clone(), config.partitions, config.output_retention_ms);
         Ok(Self(Arc::new(Inner {
             partitions: config.partitions,
             poll: Duration::from_millis(config.poll_interval_ms),
@@ -56,6 +60,7 @@ impl PostgresLog {
             schema_ids,
             schemas: SchemaCache::new(schemas::SchemaTable(pool.clone())),
             wake: wake::Wake::start(pool.clone(), config.partitions).await?,
+            _retention: AbortOnDropHandle::new(tokio::spawn(retention)),
             pool,
         })))
     }

@@ -40,7 +40,7 @@ impl KafkaConfig {
             replication_factor: 1,
             transaction_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
-            output_retention_ms: 30 * 24 * 60 * 60 * 1000,
+            output_retention_ms: crate::DEFAULT_OUTPUT_RETENTION_MS,
             max_value_bytes: crate::DEFAULT_MAX_VALUE_BYTES,
             properties: BTreeMap::new(),
         }

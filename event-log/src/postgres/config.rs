@@ -11,6 +11,8 @@ pub struct PostgresConfig {
     pub max_connections: u32,
     /// How often a subscription looks for itself, in milliseconds, should a notification be lost.
     pub poll_interval_ms: u64,
+    /// How long agent output is kept, in milliseconds.
+    pub output_retention_ms: u64,
     /// Largest event, in bytes.
     pub max_value_bytes: usize,
 }
@@ -23,6 +25,7 @@ impl PostgresConfig {
             partitions: 12,
             max_connections: 16,
             poll_interval_ms: 1000,
+            output_retention_ms: crate::DEFAULT_OUTPUT_RETENTION_MS,
             max_value_bytes: crate::DEFAULT_MAX_VALUE_BYTES,
         }
     }
@@ -35,6 +38,7 @@ impl std::fmt::Debug for PostgresConfig {
             .field("partitions", &self.partitions)
             .field("max_connections", &self.max_connections)
             .field("poll_interval_ms", &self.poll_interval_ms)
+            .field("output_retention_ms", &self.output_retention_ms)
             .field("max_value_bytes", &self.max_value_bytes)
             .finish_non_exhaustive()
     }

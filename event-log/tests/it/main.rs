@@ -5,6 +5,7 @@
 mod cases;
 mod faults;
 mod harness;
+mod setup;
 
 /// A module of tests for each implementation, from one list of cases.
 macro_rules! conformance {

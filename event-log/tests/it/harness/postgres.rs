@@ -14,7 +14,7 @@ use sqlx::{PgPool, Row};
 use super::{Harness, PARTITIONS, Repeats, unknown_datum, unknown_schema};
 
 pub struct Postgres {
-    config: PostgresConfig,
+    pub config: PostgresConfig,
     sql: PgPool,
 }
 
