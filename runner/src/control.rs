@@ -3,12 +3,18 @@
 //! It must never know how a call travels; [`crate::service`] does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_client::api::{ClaimRequest, OutputLine};
 use muster_client::domain::command::{Report, WorkOrder};
 use muster_client::domain::id::{CommandId, ProjectId, RunId, TaskId};
 use serde::{Deserialize, Serialize};
+
+use crate::stop::Stop;
+
+/// Time between two tries of a report.
+const INSIST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Why the control plane did not take a call.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -117,6 +123,24 @@ impl Reporter {
     /// Sends reports as one call.
     pub async fn send(&self, reports: Vec<Report>) -> Result<(), Error> {
         self.control.report(&self.lease, reports, muster_client::new_key()).await
+    }
+
+    /// Sends reports as one call, again and again under one key while nobody answers, until the run must stop: its
+    /// heartbeat sees to that once the lease is over.
+    pub async fn insist(&self, reports: Vec<Report>, stop: &Stop) -> Result<(), Error> {
+        let key = muster_client::new_key();
+        loop {
+            match self.control.report(&self.lease, reports.clone(), key).await {
+                Err(Error::Unavailable(reason)) if !stop.is_asked() => {
+                    tracing::warn!(run_id = %self.lease.run_id, %reason, "a report waits for the control plane");
+                }
+                other => return other,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(INSIST_INTERVAL) => {}
+                () = stop.asked() => {}
+            }
+        }
     }
 
     /// Asks whether the lease is still ours, and extends it. Called before any shared branch moves.

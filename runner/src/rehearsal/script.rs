@@ -194,3 +194,79 @@ impl Scene {
         iteration && subtask.into_iter().chain([&context.title]).any(|title| title.to_lowercase().contains(&wanted))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(subtask: Option<&str>, iteration: u32) -> TaskContext {
+        TaskContext {
+            role: Role::Coder,
+            iteration,
+            title: "Add a Login".to_owned(),
+            description: String::new(),
+            acceptance_criteria: Vec::new(),
+            subtask: subtask.map(|title| (title.to_owned(), String::new())),
+            plan: None,
+            feedback: Vec::new(),
+            prompts: Vec::new(),
+            answers: Vec::new(),
+            checks: Vec::new(),
+            verification: None,
+            diff: None,
+        }
+    }
+
+    /// The example that people copy from.
+    fn example() -> Script {
+        let page = include_str!("../../README.md");
+        let json = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_first_scene_that_fits_is_played() {
+        let script = example();
+        let step = |subtask, iteration| script.steps_for(&context(subtask, iteration)).map(|steps| steps[0].clone());
+        assert!(matches!(step(Some("The FORM"), 1), Some(Step::Write { .. })));
+        assert!(matches!(step(Some("The form"), 2), Some(Step::Replace { .. })));
+        assert_eq!(step(Some("Else"), 1), None);
+        assert_eq!(step(None, 1), None);
+    }
+
+    #[test]
+    fn the_page_names_every_step() {
+        let page = include_str!("../../README.md");
+        let source = include_str!("script.rs");
+        let steps = source.split("pub enum Step {").nth(1).and_then(|rest| rest.split("\n}").next()).unwrap();
+        let variants = steps.lines().filter_map(|line| line.strip_prefix("    ")).filter_map(|line| {
+            let name: String = line.chars().take_while(|c| c.is_alphanumeric()).collect();
+            (line.starts_with(char::is_uppercase)).then_some(name)
+        });
+        let names: Vec<_> = variants.map(|name| snake_case(&name)).collect();
+        assert!(names.len() > 15, "{names:?}");
+        for name in names {
+            assert!(page.contains(&format!("`{name}`")), "README.md does not tell of {name}");
+        }
+    }
+
+    fn snake_case(name: &str) -> String {
+        let mut text = String::new();
+        for c in name.chars() {
+            if c.is_uppercase() && !text.is_empty() {
+                text.push('_');
+            }
+            text.push(c.to_ascii_lowercase());
+        }
+        text
+    }
+
+    #[test]
+    fn a_broken_script_is_not_taken_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Script::read(folder.path()).unwrap(), None);
+        std::fs::create_dir(folder.path().join(".muster")).unwrap();
+        std::fs::write(folder.path().join(SCRIPT_PATH), r#"{"coder": [{"steps": [{"do": "dance"}]}]}"#).unwrap();
+        assert!(Script::read(folder.path()).unwrap_err().to_string().contains("dance"));
+    }
+}

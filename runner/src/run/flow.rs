@@ -24,6 +24,8 @@ use crate::{environment, files};
 
 /// Files of one iteration that are reported one by one.
 const FILES_REPORTED_MAX: usize = 500;
+/// Files in one call.
+const FILES_IN_CALL_MAX: usize = 100;
 
 /// One run's flow.
 pub(super) struct Flow<'a> {
@@ -59,7 +61,7 @@ impl Flow<'_> {
         if self.stop.is_asked() {
             return Err(Fault::Stopped);
         }
-        Ok(self.reporter.send(reports).await?)
+        Ok(self.reporter.insist(reports, self.stop).await?)
     }
 
     /// Says so in the run's output and on the board.
@@ -112,18 +114,25 @@ impl Flow<'_> {
         let left_off = changes.len().saturating_sub(FILES_REPORTED_MAX);
         changes.truncate(FILES_REPORTED_MAX);
         let snapshot_id = SnapshotId(Uuid::now_v7());
-        let mut reports =
-            vec![Report::SnapshotCreated { snapshot_id, commit: tree.head().to_owned(), iteration: iteration.number }];
-        reports.extend(changes.into_iter().map(|change| Report::FileModified {
-            path: change.path,
-            change: change.change,
-            lines_added: change.lines_added,
-            lines_removed: change.lines_removed,
-        }));
+        let commit = tree.head().to_owned();
+        self.tell(vec![Report::SnapshotCreated { snapshot_id, commit, iteration: iteration.number }]).await?;
+        let mut reports: Vec<_> = changes
+            .into_iter()
+            .map(|change| Report::FileModified {
+                path: change.path,
+                change: change.change,
+                lines_added: change.lines_added,
+                lines_removed: change.lines_removed,
+            })
+            .collect();
         if left_off > 0 {
             reports.push(Report::Progress { message: format!("{left_off} more files changed"), percent: None });
         }
-        self.tell(reports).await
+        // In calls that stay well under the service's limit for a body, however long the paths.
+        for part in reports.chunks(FILES_IN_CALL_MAX) {
+            self.tell(part.to_vec()).await?;
+        }
+        Ok(())
     }
 
     /// Verifies the workspace at `commit`; `None` when nothing is configured.

@@ -101,6 +101,7 @@ impl Workshop {
         let mut totals = totals::Totals::default();
         let outcome = self.perform(claimed, session, &reporter, stop, &mut totals).await;
         let released = self.clean_up(session).await;
+        measure(claimed.order.role, &outcome, started);
         let ending = match outcome {
             Ok(finish) => Report::Complete {
                 result: finish.result,
@@ -201,11 +202,11 @@ async fn conclude(
     let released: Vec<_> = released.into_iter().map(|path| Report::WorkspaceReleased { path }).collect();
     if !matches!(stop.reason(), Some(Reason::LeaseLost(_))) {
         let reports = [released.clone(), vec![ending.clone()]].concat();
-        match reporter.send(reports).await {
+        match reporter.insist(reports, stop).await {
             Ok(()) => return Ok(()),
             Err(error @ control::Error::Refused { .. }) if !matches!(ending, Report::Failed { .. }) => {
                 let error = Fault::from(error).to_build_error();
-                return reporter.send([released, vec![Report::Failed { error }]].concat()).await;
+                return reporter.insist([released, vec![Report::Failed { error }]].concat(), stop).await;
             }
             Err(control::Error::LeaseLost(reason)) => tracing::info!(%reason, "a run ended after its lease"),
             Err(error) => return Err(error),
@@ -213,6 +214,13 @@ async fn conclude(
     }
     // Giving the workspace back is taken without a lease as well.
     if released.is_empty() { Ok(()) } else { reporter.send(released).await }
+}
+
+fn measure(role: Role, outcome: &Result<Finish, Fault>, started: Instant) {
+    let result = outcome.as_ref().map_or("broken", |finish| finish.result.as_str());
+    metrics::counter!("muster_runner_runs_total", "role" => role.as_str(), "result" => result).increment(1);
+    metrics::histogram!("muster_runner_run_duration_seconds", "role" => role.as_str())
+        .record(started.elapsed().as_secs_f64());
 }
 
 fn why(fault: &Fault, stop: &Stop) -> BuildError {

@@ -204,3 +204,27 @@ async fn an_agent_that_takes_too_long_is_ended() {
     world.run_until(card, "failed").await;
     assert_eq!(world.data_of("agent.failed")[0]["error"]["kind"], "agent_timeout");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_that_is_away_for_a_while_is_waited_for() {
+    let mut world =
+        faulty(&json!([{"do": "sleep", "duration_ms": 400}, {"do": "write", "path": "a.txt", "content": "a\n"}]));
+    world.settings.lease_ms = 20_000;
+    let card = world.card("Write a", &["unit"]);
+    world.start();
+    world.until(|plane| plane.events_of(&["agent.started"]).len() == 2).await;
+    world.plane.be_away(true);
+    // The agent's result is on disk while nobody can hear of it.
+    let runs = world.data.path().join("runs");
+    let results = || {
+        let folders = std::fs::read_dir(&runs).unwrap().flatten();
+        folders.filter(|folder| folder.path().join("iteration-1/agent.json").exists()).count()
+    };
+    world.until(|_| results() == 2).await;
+    assert_eq!(world.plane.events_of(&["agent.complete"]).len(), 1);
+    world.plane.be_away(false);
+    world.until(|plane| plane.leases() == 0 && plane.task(card).status.as_str() == "done").await;
+    world.stop().await;
+    world.assert_clean();
+    assert_eq!(world.data_of("run.failed").len(), 0);
+}
