@@ -48,7 +48,6 @@ impl Follow {
     }
 
     /// The same for one task. Its past is found by the task, however long the project's history is.
-    #[must_use]
     pub async fn only(mut self, store: ReadStore, task_id: TaskId) -> Result<Self> {
         let until = store.project_position(self.project_id).await?;
         self.only = Some(task_id);
@@ -89,8 +88,9 @@ impl Follow {
     /// That members go is an event too, so nobody else has to be asked.
     async fn check(&self, events: &[Arc<Event>]) -> Result<()> {
         let user = self.caller.user();
-        let goes =
-            |event: &Arc<Event>| event.event_type == "project.member_removed" && event.data["user"].as_str() == Some(user);
+        let goes = |event: &Arc<Event>| {
+            event.event_type == "project.member_removed" && event.data["user"].as_str() == Some(user)
+        };
         if events.iter().any(goes) && !self.access.may_see(&self.caller, self.project_id).await? {
             return Err(Fault::forbidden());
         }

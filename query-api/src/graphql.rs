@@ -2,6 +2,9 @@
 //!
 //! Names are the domain's in camel case; ids are UUIDs; times are RFC 3339; JSON fields keep the stored snake-case names.
 //! It must never write a row.
+//!
+//! Every error has `extensions.code`, the problem's code in upper case (its page is `docs/errors/<code in lower case>.md`),
+//! `extensions.status`, the status REST would answer with, and the problem's further members.
 
 mod connection;
 mod context;
@@ -24,6 +27,7 @@ mod subscription;
 use std::sync::Arc;
 
 use async_graphql::dataloader::DataLoader;
+use async_graphql::extensions::apollo_persisted_queries::{ApolloPersistedQueries, LruCacheStorage};
 use async_graphql::{Schema, SchemaBuilder};
 use muster_read_store::ReadStore;
 use muster_service_kit::Shutdown;
@@ -41,6 +45,9 @@ use subscription::Subscription;
 
 /// Fields one inside the other a document may have, as it is parsed.
 const PARSE_DEPTH_MAX: usize = 64;
+
+/// Documents that are remembered by their SHA-256, so that clients need not send them again.
+const PERSISTED_QUERIES: usize = 500;
 
 /// The schema with everything it works on.
 pub type MusterSchema = Schema<Query, Mutation, Subscription>;
@@ -60,6 +67,7 @@ pub fn schema(
         .data(loaders)
         .data(Services { store, live, access, commands, page, shutdown })
         .extension(Guard { max_aliases: config.max_aliases })
+        .extension(ApolloPersistedQueries::new(LruCacheStorage::new(PERSISTED_QUERIES)))
         .limit_complexity(config.max_complexity)
         .limit_depth(config.max_depth)
         .limit_recursive_depth(PARSE_DEPTH_MAX)

@@ -13,8 +13,8 @@ use muster_service_kit::{Readiness, Shutdown};
 use crate::access::Access;
 use crate::commands::{Commands, Forwarded};
 use crate::graphql;
-use crate::routes;
 use crate::live::Live;
+use crate::routes;
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]

@@ -73,7 +73,7 @@ export class Detail {
     const typed = [...this.place.querySelectorAll("textarea, input")].map((field) => [field.id, field.value]);
     const focused = this.shown === task.id ? document.activeElement?.id : null;
     this.place.hidden = false;
-    this.place.replaceChildren(
+    const parts = [
       element("header", {}, element("h2", {}, task.title), element("button", { type: "button", onclick: () => this.close() }, "Close")),
       element("p", { className: "soft" }, `${plain(task.status)} · ${plain(task.priority)} · by ${task.createdBy}`, task.statusReason ? ` · ${task.statusReason}` : "", usage(task.usage)),
       task.description && element("pre", {}, task.description),
@@ -87,7 +87,8 @@ export class Detail {
       task.artifacts.length && section("Artifacts", list(task.artifacts, (artifact) => [artifactLink(artifact), artifact.description ? ` ${artifact.description}` : ""])),
       this.prompt(),
       section("History", list(events.toReversed(), (event) => [`${event.sequence} `, element("span", { className: "soft" }, `${clock(event.timestamp)} `), `${event.type} `, element("span", { className: "soft" }, `${event.actor} (${event.source})`)])),
-    );
+    ];
+    this.place.replaceChildren(...parts.filter((part) => part instanceof Node));
     if (this.shown === task.id) {
       for (const [id, value] of typed) {
         const field = id && document.getElementById(id);

@@ -25,13 +25,16 @@ const socket = graphqlWs.createClient({
   },
 });
 
-function isSubscription(documentAST, operationName) {
-  return (documentAST?.definitions ?? []).some(
-    (definition) =>
-      definition.kind === "OperationDefinition" &&
-      definition.operation === "subscription" &&
-      (!operationName || definition.name?.value === operationName),
-  );
+// Looks at the text that is sent: the parsed document that GraphiQL hands out lags behind the editor.
+function isSubscription({ query, operationName }) {
+  const bare = query.replace(/"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"|#[^\n]*/g, "");
+  let depth = 0;
+  for (const [token, name] of bare.matchAll(/[{}]|\bsubscription\b\s*(\w*)/g)) {
+    if (token === "{") depth += 1;
+    else if (token === "}") depth -= 1;
+    else if (depth === 0 && (!operationName || operationName === name)) return true;
+  }
+  return false;
 }
 
 async function post(request) {
@@ -43,8 +46,8 @@ async function post(request) {
   return response.json();
 }
 
-function fetcher(request, options) {
-  if (!isSubscription(options?.documentAST, request.operationName)) return post(request);
+function fetcher(request) {
+  if (!isSubscription(request)) return post(request);
   return { subscribe: (observer) => ({ unsubscribe: socket.subscribe(request, observer) }) };
 }
 

@@ -25,8 +25,8 @@ async fn run() -> anyhow::Result<()> {
     let listener = serve::listen(&config.http).await?;
     let url = listener.url()?;
     let readiness = Readiness::new();
-    let routes = QueryApi::connect(config.clone()).await?.router(&readiness, &shutdown).await?;
-    let router = limits::standard_layers(routes.merge(health::router(readiness)), &config);
+    let served = QueryApi::connect(config.clone()).await?.router(&readiness, &shutdown).await?;
+    let router = limits::standard_layers(served.merge(health::router(readiness)), &config);
     let grace = Duration::from_millis(config.http.shutdown_grace_ms);
     tracing::info!(%url, "the query service listens");
     serve::serve(router, listener, &shutdown, grace).await?;

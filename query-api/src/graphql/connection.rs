@@ -1,7 +1,7 @@
 //! Relay connections: pages between opaque cursors, which are keys and not counts.
 
-use async_graphql::connection::{Connection, CursorType, Edge, OpaqueCursor};
 use async_graphql::OutputType;
+use async_graphql::connection::{Connection, CursorType, Edge, OpaqueCursor};
 use muster_read_store::query::{Page, Slice};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -75,11 +75,8 @@ where
     K: Serialize + DeserializeOwned + Send + Sync,
     N: OutputType + From<R>,
 {
-    let (previous, next) = if page.from_end {
-        (slice.has_more, page.before.is_some())
-    } else {
-        (page.after.is_some(), slice.has_more)
-    };
+    let (previous, next) =
+        if page.from_end { (slice.has_more, page.before.is_some()) } else { (page.after.is_some(), slice.has_more) };
     let mut connection = Connection::new(previous, next);
     connection.edges.extend(slice.rows.into_iter().map(|row| Edge::new(OpaqueCursor(key(&row)), N::from(row))));
     connection

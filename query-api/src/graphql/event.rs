@@ -23,7 +23,7 @@ pub struct Event {
     id: ID,
     /// For example `task.created`. The event catalogue lists every type.
     #[graphql(name = "type")]
-    event_type: String,
+    kind: String,
     timestamp: DateTime<Utc>,
     project_id: ID,
     task_id: Option<ID>,
@@ -49,7 +49,7 @@ impl From<&query::Event> for Event {
         Self {
             task: row.task_id,
             id: row.event_id.into_id(),
-            event_type: row.event_type.clone(),
+            kind: row.event_type.clone(),
             timestamp: row.event_at,
             project_id: row.project_id.into_id(),
             task_id: row.task_id.map(IntoId::into_id),

@@ -3,8 +3,8 @@
 use async_graphql::{Context, ID, Object, SimpleObject};
 use muster_client::api::CommandRequest;
 use muster_domain::command::{
-    AddArtifact, AddMember, AnswerQuestion, ApprovePlan, CancelTask, ChangeSettings, Command, CreateProject, CreateTask,
-    DispatchTask, InjectPrompt, MoveTask, RejectPlan, RemoveMember, RequestRetry, UpdateTask,
+    AddArtifact, AddMember, AnswerQuestion, ApprovePlan, CancelTask, ChangeSettings, Command, CreateProject,
+    CreateTask, DispatchTask, InjectPrompt, MoveTask, RejectPlan, RemoveMember, RequestRetry, UpdateTask,
 };
 use muster_domain::decide::Outcome;
 use muster_domain::id::ProjectId;

@@ -21,7 +21,7 @@ use crate::fault::Result;
 #[graphql(complex)]
 pub struct Project {
     #[graphql(skip)]
-    project_id: Uuid,
+    key: Uuid,
     id: ID,
     name: String,
     /// Path of its git repository on the runner's machine.
@@ -42,7 +42,7 @@ pub struct Project {
 impl From<query::Project> for Project {
     fn from(row: query::Project) -> Self {
         Self {
-            project_id: row.project_id,
+            key: row.project_id,
             id: row.project_id.into_id(),
             name: row.name,
             repository_path: row.repository_path,
@@ -61,21 +61,21 @@ impl Project {
     /// Its members, by name.
     #[graphql(complexity = "5 * child_complexity")]
     async fn members(&self, ctx: &Context<'_>) -> Result<Vec<Member>> {
-        let rows = loaders(ctx)?.load_one(MembersOf(self.project_id)).await?;
+        let rows = loaders(ctx)?.load_one(MembersOf(self.key)).await?;
         Ok(rows.into_iter().flatten().map(Into::into).collect())
     }
 
     /// The caller's role; null for an admin who is no member.
     async fn viewer_role(&self, ctx: &Context<'_>) -> Result<Option<MemberRole>> {
         let user = caller(ctx)?.user();
-        let rows = loaders(ctx)?.load_one(MembersOf(self.project_id)).await?;
+        let rows = loaders(ctx)?.load_one(MembersOf(self.key)).await?;
         Ok(rows.into_iter().flatten().find(|member| member.user_id == user).map(|member| member.role.0.into()))
     }
 
     /// How many tasks are in each status; statuses without a task are left out.
     #[graphql(complexity = "5 * child_complexity")]
     async fn task_counts(&self, ctx: &Context<'_>) -> Result<Vec<TaskCount>> {
-        let counts = loaders(ctx)?.load_one(TaskCountsOf(self.project_id)).await?;
+        let counts = loaders(ctx)?.load_one(TaskCountsOf(self.key)).await?;
         let counts = counts.into_iter().flatten();
         Ok(counts.map(|(status, count)| TaskCount { status: status.into(), count }).collect())
     }
@@ -94,7 +94,7 @@ impl Project {
         before: Option<String>,
     ) -> Result<Rows<TaskKey, Task>> {
         let page = PageArguments { first, after, last, before };
-        tasks(ctx, ProjectId(self.project_id), filter, order_by, &page).await
+        tasks(ctx, ProjectId(self.key), filter, order_by, &page).await
     }
 
     /// Its runs, newest first.
@@ -109,20 +109,20 @@ impl Project {
         before: Option<String>,
     ) -> Result<Rows<RunKey, Run>> {
         let page = PageArguments { first, after, last, before };
-        runs(ctx, RunsOf::Project(ProjectId(self.project_id)), active, &page).await
+        runs(ctx, RunsOf::Project(ProjectId(self.key)), active, &page).await
     }
 
     /// Its runs that have not ended, oldest first.
     #[graphql(complexity = "5 * child_complexity")]
     async fn active_runs(&self, ctx: &Context<'_>) -> Result<Vec<Run>> {
-        let rows = loaders(ctx)?.load_one(ActiveRunsOf(self.project_id)).await?;
+        let rows = loaders(ctx)?.load_one(ActiveRunsOf(self.key)).await?;
         Ok(rows.into_iter().flatten().map(Into::into).collect())
     }
 
     /// Questions of its agents that wait for an answer, oldest first.
     #[graphql(complexity = "5 * child_complexity")]
     async fn open_questions(&self, ctx: &Context<'_>) -> Result<Vec<Question>> {
-        let rows = loaders(ctx)?.load_one(OpenQuestionsOf(self.project_id)).await?;
+        let rows = loaders(ctx)?.load_one(OpenQuestionsOf(self.key)).await?;
         Ok(rows.into_iter().flatten().map(Into::into).collect())
     }
 
@@ -131,7 +131,7 @@ impl Project {
     async fn sessions(&self, ctx: &Context<'_>, first: Option<i32>) -> Result<Vec<Session>> {
         let services = services(ctx)?;
         let limit = services.page.limit("first", first)?;
-        let rows = services.store.sessions_of(ProjectId(self.project_id), limit).await?;
+        let rows = services.store.sessions_of(ProjectId(self.key), limit).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 }
@@ -202,7 +202,8 @@ pub struct Session {
     id: ID,
     project_id: ID,
     /// Name its runner gave it.
-    session_key: String,
+    #[graphql(name = "sessionKey")]
+    name: String,
     status: SessionStatus,
     /// Its workspace on the runner's machine.
     workspace_dir: String,
@@ -222,7 +223,7 @@ impl From<query::Session> for Session {
             run: row.current_run_id,
             id: row.session_id.into_id(),
             project_id: row.project_id.into_id(),
-            session_key: row.session_key,
+            name: row.session_key,
             status: row.status.0.into(),
             workspace_dir: row.workspace_dir,
             data_dir: row.data_dir,
@@ -249,4 +250,3 @@ impl Session {
         Ok(loaders(ctx)?.load_one(RunOf(id)).await?.map(Into::into))
     }
 }
-

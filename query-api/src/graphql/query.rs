@@ -15,7 +15,8 @@ use super::task::{Artifact, Task, TaskFilter};
 use super::time_travel::{Difference, TaskSnapshot, differences};
 use crate::fault::{Fault, Result};
 
-/// Queries. A project the caller is no member of looks like one that does not exist.
+/// Queries. A project the caller is no member of looks like one that does not exist. Every error has `extensions.code`,
+/// the code that REST answers with in upper case, and `extensions.status`.
 pub struct Query;
 
 /// Who asks.
@@ -29,6 +30,7 @@ pub struct Viewer {
 #[Object]
 impl Query {
     /// Who asks.
+    #[expect(clippy::unused_async, reason = "every resolver is async")]
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Viewer> {
         let caller = caller(ctx)?;
         Ok(Viewer { user: caller.user().to_owned(), admin: caller.principal.admin })
@@ -47,9 +49,7 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(name = "id")] project_id: ID,
-        #[graphql(desc = "Wait, for a limited time, until the project is at this position.")] min_position: Option<
-            u64,
-        >,
+        #[graphql(desc = "Wait, for a limited time, until the project is at this position.")] min_position: Option<u64>,
     ) -> Result<Option<Project>> {
         let project_id: ProjectId = id("id", &project_id)?;
         if !services(ctx)?.access.enter(caller(ctx)?, project_id, min_position).await? {

@@ -67,7 +67,7 @@ pub struct Plan {
 #[graphql(complex)]
 pub struct Task {
     #[graphql(skip)]
-    task_id: Uuid,
+    key: Uuid,
     #[graphql(skip)]
     project: Uuid,
     #[graphql(skip)]
@@ -142,7 +142,7 @@ impl From<query::Task> for Task {
             estimated_cost_usd: row.estimated_cost_usd,
         });
         Self {
-            task_id: row.task_id,
+            key: row.task_id,
             project: row.project_id,
             run: row.current_run_id,
             session: row.assigned_session_id,
@@ -199,14 +199,14 @@ impl Task {
     /// Its subtasks, in plan order.
     #[graphql(complexity = "5 * child_complexity")]
     async fn subtasks(&self, ctx: &Context<'_>) -> Result<Vec<Subtask>> {
-        let rows = loaders(ctx)?.load_one(SubtasksOf(self.task_id)).await?;
+        let rows = loaders(ctx)?.load_one(SubtasksOf(self.key)).await?;
         Ok(rows.into_iter().flatten().map(Into::into).collect())
     }
 
     /// Its runs, oldest first.
     #[graphql(complexity = "5 * child_complexity")]
     async fn runs(&self, ctx: &Context<'_>) -> Result<Vec<Run>> {
-        let rows = loaders(ctx)?.load_one(RunsOfTask(self.task_id)).await?;
+        let rows = loaders(ctx)?.load_one(RunsOfTask(self.key)).await?;
         Ok(rows.into_iter().flatten().map(Into::into).collect())
     }
 
@@ -225,28 +225,28 @@ impl Task {
     /// Tasks that must be done first.
     #[graphql(complexity = "5 * child_complexity")]
     async fn blocked_by(&self, ctx: &Context<'_>) -> Result<Vec<Task>> {
-        let rows = loaders(ctx)?.load_one(BlockersOf(self.task_id)).await?;
+        let rows = loaders(ctx)?.load_one(BlockersOf(self.key)).await?;
         others(ctx, rows.into_iter().flatten().map(|row| row.blocked_by)).await
     }
 
     /// Tasks that wait for this one.
     #[graphql(complexity = "5 * child_complexity")]
     async fn blocks(&self, ctx: &Context<'_>) -> Result<Vec<Task>> {
-        let rows = loaders(ctx)?.load_one(BlockedBy(self.task_id)).await?;
+        let rows = loaders(ctx)?.load_one(BlockedBy(self.key)).await?;
         others(ctx, rows.into_iter().flatten().map(|row| row.task_id)).await
     }
 
     /// What its runs and people left behind, oldest first.
     #[graphql(complexity = "5 * child_complexity")]
     async fn artifacts(&self, ctx: &Context<'_>) -> Result<Vec<Artifact>> {
-        let rows = loaders(ctx)?.load_one(ArtifactsOf(self.task_id)).await?;
+        let rows = loaders(ctx)?.load_one(ArtifactsOf(self.key)).await?;
         Ok(rows.into_iter().flatten().map(Into::into).collect())
     }
 
     /// What its agents asked, oldest first.
     #[graphql(complexity = "5 * child_complexity")]
     async fn questions(&self, ctx: &Context<'_>) -> Result<Vec<Question>> {
-        let rows = loaders(ctx)?.load_one(QuestionsOf(self.task_id)).await?;
+        let rows = loaders(ctx)?.load_one(QuestionsOf(self.key)).await?;
         Ok(rows.into_iter().flatten().map(Into::into).collect())
     }
 }
@@ -346,7 +346,8 @@ pub struct Question {
     id: ID,
     task_id: ID,
     run_id: Option<ID>,
-    question: String,
+    #[graphql(name = "question")]
+    text: String,
     /// Answers it offers.
     options: Vec<String>,
     asked_at: DateTime<Utc>,
@@ -361,7 +362,7 @@ impl From<query::Question> for Question {
             id: row.question_id.into_id(),
             task_id: row.task_id.into_id(),
             run_id: row.run_id.map(IntoId::into_id),
-            question: row.question,
+            text: row.question,
             options: row.options,
             asked_at: row.asked_at,
             answer: row.answer,

@@ -79,13 +79,7 @@ fn compare(path: &mut String, before: Option<&Value>, after: Option<&Value>, fou
     }
 }
 
-fn below(
-    path: &mut String,
-    name: &str,
-    before: Option<&Value>,
-    after: Option<&Value>,
-    found: &mut Vec<Difference>,
-) {
+fn below(path: &mut String, name: &str, before: Option<&Value>, after: Option<&Value>, found: &mut Vec<Difference>) {
     let length = path.len();
     path.push('/');
     path.push_str(name);

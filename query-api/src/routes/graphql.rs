@@ -89,20 +89,18 @@ async fn socket(
         Err(problem) => return problem.into_response(),
     };
     let stop = service.shutdown.token();
-    upgrade
-        .protocols(ALL_WEBSOCKET_PROTOCOLS)
-        .on_upgrade(move |socket| async move {
-            let authenticator = service.authenticator.clone();
-            let serving = GraphQLWebSocket::new(socket, service.schema.clone(), protocol)
-                .keepalive_timeout(SOCKET_SILENCE_MAX)
-                .on_connection_init(move |payload| async move {
-                    let mut data = Data::default();
-                    data.insert(late_caller(&authenticator, caller, &payload)?);
-                    Ok(data)
-                })
-                .serve();
-            stop.run_until_cancelled(serving).await;
-        })
+    upgrade.protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(move |socket| async move {
+        let authenticator = service.authenticator.clone();
+        let serving = GraphQLWebSocket::new(socket, service.schema.clone(), protocol)
+            .keepalive_timeout(SOCKET_SILENCE_MAX)
+            .on_connection_init(move |payload| async move {
+                let mut data = Data::default();
+                data.insert(late_caller(&authenticator, caller, &payload)?);
+                Ok(data)
+            })
+            .serve();
+        stop.run_until_cancelled(serving).await;
+    })
 }
 
 /// The caller by header or query string, where either names one.

@@ -156,7 +156,9 @@ impl Hub {
         tokio::select! {
             events = self.events.next() => {
                 let events = events?;
-                events.iter().for_each(|event| self.notice(event));
+                for event in &events {
+                    self.notice(event);
+                }
                 Ok(events.iter().map(|event| sse::event(event).event(&event.event_type)).collect())
             }
             Some((_, lines)) = self.logs.next() => Ok(lines?.iter().map(log_line).collect()),

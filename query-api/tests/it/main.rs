@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod bridge;
+mod browser;
 mod mutations;
 mod pages;
 mod paging;

@@ -43,7 +43,9 @@ async fn our_scripts_and_styles_name_no_other_host_and_import_what_is_there() {
     let dashboard = root.join("../dashboard/public");
     let mut files = vec![root.join("assets/playground/page.js"), root.join("assets/playground/page.css")];
     for folder in [dashboard.clone(), dashboard.join("js")] {
-        files.extend(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()));
+        files.extend(
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()),
+        );
     }
     assert!(files.len() > 8);
     for file in files {

@@ -10,7 +10,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::support::{Server, World};
 
-const PAGE: &str = "query($project: ID!, $order: TaskOrder!, $first: Int, $after: String, $last: Int, $before: String) {
+const PAGE: &str =
+    "query($project: ID!, $order: TaskOrder!, $first: Int, $after: String, $last: Int, $before: String) {
     tasks(projectId: $project, orderBy: $order, first: $first, after: $after, last: $last, before: $before) {
         nodes { title } pageInfo { startCursor endCursor hasNextPage hasPreviousPage } } }";
 

@@ -83,10 +83,14 @@ async fn strangers_and_too_many_are_refused() {
     let first = server.get("ada", &path).await;
     let second = server.get("ada", &path).await;
     let third = server.get("ada", &path).await;
-    assert_eq!((first.status(), second.status(), third.status()), (200.try_into().unwrap(), 200.try_into().unwrap(), 429.try_into().unwrap()));
+    assert_eq!(
+        (first.status(), second.status(), third.status()),
+        (200.try_into().unwrap(), 200.try_into().unwrap(), 429.try_into().unwrap())
+    );
     assert_eq!(third.json::<Value>().await.unwrap()["code"], "too_many_connections");
     drop(first);
-    muster_test_kit::eventually(Duration::from_secs(30), || async { server.get("ada", &path).await.status() == 200 }).await;
+    muster_test_kit::eventually(Duration::from_secs(30), || async { server.get("ada", &path).await.status() == 200 })
+        .await;
 }
 
 #[tokio::test]

@@ -170,18 +170,38 @@ async fn a_query_waits_for_the_position_it_names() {
         async move { server.data("ada", document, variables).await }
     });
     // The query is on its way while nothing is projected; it cannot be answered before the rows are there.
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), async {
-        while !waiting.is_finished() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .is_err());
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_millis(300), async {
+            while !waiting.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .is_err()
+    );
     world.catch_up().await;
     let data = waiting.await.unwrap();
     assert_eq!(data["project"]["position"], position);
     assert_eq!(data["task"]["title"], "Later");
     assert_eq!(data["tasks"]["nodes"], json!([{ "id": task }]));
+}
+
+#[tokio::test]
+async fn a_document_that_was_sent_once_is_known_by_its_digest() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    let document = "{ viewer { user } }";
+    // SHA-256 of the document.
+    let digest = "d3fdf1ea9b96188c85878984df48be0741afea24f41a2254844cb698c8f4c737";
+    let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": digest } });
+    let ask = async |body: serde_json::Value| -> serde_json::Value {
+        let request = server.http.post(format!("{}/graphql", server.url)).bearer_auth("ada");
+        request.json(&body).send().await.unwrap().json().await.unwrap()
+    };
+    let unknown = ask(json!({ "extensions": extensions })).await;
+    assert_eq!(unknown["errors"][0]["message"], "PersistedQueryNotFound");
+    assert_eq!(ask(json!({ "query": document, "extensions": extensions })).await["data"]["viewer"]["user"], "ada");
+    assert_eq!(ask(json!({ "extensions": extensions })).await["data"]["viewer"]["user"], "ada");
 }
 
 #[tokio::test]

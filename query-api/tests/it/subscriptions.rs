@@ -57,7 +57,8 @@ async fn history_first_then_live_without_gap_or_repetition_while_others_write() 
                 last = *seen.last().unwrap();
             }
             let mut socket = follow(&server, project, last).await;
-            muster_test_kit::eventually(Duration::from_secs(60), || async { world.position(project).await >= 200 }).await;
+            muster_test_kit::eventually(Duration::from_mins(1), || async { world.position(project).await >= 200 })
+                .await;
             let end = 200;
             seen.extend(positions(&mut socket, end).await);
             assert_eq!(seen, (after + 1..=end).collect::<Vec<_>>());
@@ -168,7 +169,8 @@ async fn output_is_followed_from_any_line() {
     world.task("ada", project, "Write it", Priority::Low).await;
     let (task, run) = world.plan(project).await;
     world.output(project, task, run, 1..4).await;
-    let document = "subscription($run: ID!, $after: Int) { agentOutput(runId: $run, after: $after) { lineNumber content } }";
+    let document =
+        "subscription($run: ID!, $after: Int) { agentOutput(runId: $run, after: $after) { lineNumber content } }";
     let mut socket = server.subscribe("ada", document, json!({ "run": run, "after": 1 })).await;
     assert_eq!(socket.next().await["agentOutput"], json!({ "lineNumber": 2, "content": "line 2" }));
     world.output(project, task, run, 4..1500).await;

@@ -45,10 +45,10 @@ impl Stream {
             }
             let chunk = tokio::time::timeout(DEADLINE, self.response.chunk()).await.expect("no message in time");
             let chunk = chunk.ok().flatten()?;
-            self.text.push_str(&String::from_utf8(chunk.to_vec()).unwrap());
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 self.ready.extend(parse(block));
-                self.text = rest.to_owned();
+                self.text = rest.to_string();
             }
         }
     }
