@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use muster_domain::event::Event;
 use muster_event_log::{LogOffset, LogRecord};
+use muster_read_store::Claim;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -15,10 +16,10 @@ use crate::error::Error;
 use crate::poison;
 use crate::release;
 
-/// After so many starts that moved nothing, records are taken one at a time.
+/// After so many starts that moved nothing, records are counted before they are read, one at a time.
 const CAREFUL_AFTER: u32 = 2;
-/// After so many, the record is set aside unread.
-const SET_ASIDE_AFTER: u32 = 5;
+/// A record that was begun so many times and never finished is set aside unread.
+const SET_ASIDE_AFTER: u32 = 3;
 
 /// How often the consumer lag is looked at.
 const LAG_EVERY: Duration = Duration::from_secs(5);
@@ -38,21 +39,44 @@ impl Partition {
     /// good order has crashed, and counts.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Error> {
         let claim = self.context.store.claim_partition(self.partition).await?;
-        let mut next_offset = claim.next_offset;
-        if claim.attempts > SET_ASIDE_AFTER {
-            poison::set_aside_unread(&self.context, self.partition, next_offset, claim.attempts).await?;
-            next_offset += 1;
-        }
-        let outcome = self.project(next_offset, claim.attempts > CAREFUL_AFTER, stop).await;
+        let outcome = self.start(claim, stop).await;
         self.context.store.forget_attempts(self.partition).await?;
         outcome
     }
 
-    async fn project(&self, mut next_offset: i64, is_careful: bool, stop: CancellationToken) -> Result<(), Error> {
+    async fn start(&self, claim: Claim, stop: CancellationToken) -> Result<(), Error> {
+        let mut next_offset = claim.next_offset;
+        if claim.attempts > CAREFUL_AFTER {
+            tracing::warn!(partition = self.partition, attempts = claim.attempts, "going on with care");
+            next_offset = self.go_carefully(next_offset, &stop).await?;
+        }
+        self.project(next_offset, stop).await
+    }
+
+    /// Takes as many records as a batch may hold, one at a time, each counted before it is read. Returns where to go on.
+    async fn go_carefully(&self, mut next_offset: i64, stop: &CancellationToken) -> Result<i64, Error> {
+        for _ in 0..self.context.settings.batch_max_events {
+            let begun = self.context.store.begin_record(self.partition).await?;
+            if begun > SET_ASIDE_AFTER {
+                poison::set_aside_unread(&self.context, self.partition, next_offset, begun - 1).await?;
+                next_offset += 1;
+                continue;
+            }
+            let records = self.context.log.read(self.partition, LogOffset(next_offset), 1).await?;
+            let Some(last) = records.last() else { break };
+            next_offset = last.offset.next().0;
+            self.take(records).await?;
+            if stop.is_cancelled() {
+                break;
+            }
+        }
+        Ok(next_offset)
+    }
+
+    async fn project(&self, mut next_offset: i64, stop: CancellationToken) -> Result<(), Error> {
         let settings = self.context.settings;
-        let max = if is_careful { 1 } else { settings.batch_max_events };
         let stream = self.context.log.subscribe(self.partition, LogOffset(next_offset)).await?;
-        let mut batches = Batches::new(stream, max, settings.batch_max_wait);
+        let mut batches = Batches::new(stream, settings.batch_max_events, settings.batch_max_wait);
         let mut bell = self.context.bell.subscribe();
         let mut look_at_lag = tokio::time::interval(LAG_EVERY);
         look_at_lag.set_missed_tick_behavior(MissedTickBehavior::Delay);

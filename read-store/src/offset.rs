@@ -21,8 +21,7 @@ pub struct Claim {
 }
 
 impl ReadStore {
-    /// Counts a start at a partition, durably and before any record is read, and says where to go on. A record that
-    /// ends the process whenever it is read shows as a growing count.
+    /// Counts a start at a partition, durably, and says where to go on. Several that moved nothing ask for care.
     pub async fn claim_partition(&self, partition: u32) -> Result<Claim, Error> {
         let (next_offset, attempts): (i64, i32) = sqlx::query_as(
             "insert into projection_offsets (projection, version, partition, next_offset, attempts)
@@ -39,11 +38,27 @@ impl ReadStore {
         Ok(Claim { next_offset, attempts: u32::try_from(attempts).unwrap_or(0) })
     }
 
+    /// Counts, durably and before it is read, that the next record is begun. Finishing it, by applying it or setting it
+    /// aside, moves the partition and starts the count anew; a record that ends the process makes it grow.
+    pub async fn begin_record(&self, partition: u32) -> Result<u32, Error> {
+        let unfinished: i32 = sqlx::query_scalar(
+            "update projection_offsets set unfinished = unfinished + 1
+             where projection = $1 and partition = $2 returning unfinished",
+        )
+        .bind(PROJECTION)
+        .bind(partition_column(partition))
+        .fetch_one(self.pool())
+        .await
+        .doing("projection_offsets")?;
+        Ok(u32::try_from(unfinished).unwrap_or(0))
+    }
+
     /// Forgets the starts that did not move a partition, because it is known why: there is nothing to read there, or the
     /// start ended in good order.
     pub async fn forget_attempts(&self, partition: u32) -> Result<(), Error> {
         sqlx::query(
-            "update projection_offsets set attempts = 0 where projection = $1 and partition = $2 and attempts > 0",
+            "update projection_offsets set attempts = 0, unfinished = 0
+             where projection = $1 and partition = $2 and (attempts > 0 or unfinished > 0)",
         )
         .bind(PROJECTION)
         .bind(partition_column(partition))
@@ -92,7 +107,8 @@ pub(crate) async fn lock_offset(connection: &mut PgConnection, partition: u32) -
 pub(crate) async fn move_offset(connection: &mut PgConnection, partition: u32, next_offset: i64) -> Result<(), Error> {
     sqlx::query(
         "insert into projection_offsets (projection, version, partition, next_offset) values ($1, $2, $3, $4)
-         on conflict (projection, partition) do update set next_offset = excluded.next_offset, attempts = 0
+         on conflict (projection, partition) do update set
+             next_offset = excluded.next_offset, attempts = 0, unfinished = 0
          where projection_offsets.next_offset < excluded.next_offset",
     )
     .bind(PROJECTION)

@@ -37,7 +37,8 @@ impl ReadStore {
         let options = PgConnectOptions::from_str(url)
             .doing("reading the URL of the read store")?
             .application_name("muster-read-store")
-            .options([("search_path", schema)]);
+            // "already exists, skipping" is no news at every start.
+            .options([("search_path", schema), ("client_min_messages", "warning")]);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(10))

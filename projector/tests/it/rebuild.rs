@@ -10,20 +10,13 @@ use muster_projector::{Error, Settings};
 use muster_read_store::ReadStore;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Running, append, count, execute, fresh_store_and_url, project, query, reaches};
+use crate::support::{Running, append, count, dump, execute, fresh_store_and_url, project, query, reaches};
 
 const SETTINGS: Settings = Settings { batch_max_events: 100, batch_max_wait: Duration::ZERO };
 
 async fn rebuild(log: &MemoryLog, url: &str) -> Result<bool, Error> {
     let log: Arc<dyn EventLog> = Arc::new(log.clone());
     muster_projector::rebuild(log, url, 4, SETTINGS, CancellationToken::new()).await
-}
-
-/// Every row of the read model, as text.
-fn dump(url: &str) -> String {
-    ["project_positions", "projects", "project_members", "tasks", "event_history", "agent_output"]
-        .map(|table| query(url, &format!("select to_jsonb(t) from muster_read.{table} t order by to_jsonb(t)::text")))
-        .join("\n")
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ impl Running {
 
     /// The same on any log.
     pub(crate) fn start_on(log: Arc<dyn EventLog>, store: &ReadStore) -> Self {
-        let settings = Settings { batch_max_events: 10, batch_max_wait: Duration::ZERO };
+        let settings = Settings { batch_max_events: 10, batch_max_wait: Duration::from_millis(2) };
         let (readiness, shutdown) = (Readiness::new(), CancellationToken::new());
         let task = tokio::spawn(muster_projector::run(log, store.clone(), settings, &readiness, shutdown.clone()));
         Self { readiness, shutdown, task }
@@ -135,4 +135,11 @@ pub(crate) async fn reads_everything(log: &MemoryLog, store: &ReadStore) {
 
 pub(crate) async fn count(store: &ReadStore, project_id: ProjectId) -> u64 {
     store.verify_audit_chain(project_id).await.unwrap().checked
+}
+
+/// Every row of the read model, as text.
+pub(crate) fn dump(url: &str) -> String {
+    ["project_positions", "projects", "project_members", "tasks", "event_history", "agent_output"]
+        .map(|table| query(url, &format!("select to_jsonb(t) from muster_read.{table} t order by to_jsonb(t)::text")))
+        .join("\n")
 }

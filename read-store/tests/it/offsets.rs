@@ -72,13 +72,17 @@ async fn starts_are_counted_until_the_partition_moves() {
         let claim = store.claim_partition(5).await.unwrap();
         assert_eq!((claim.next_offset, claim.attempts), (0, attempts));
     }
+    assert_eq!(store.begin_record(5).await.unwrap(), 1);
+    assert_eq!(store.begin_record(5).await.unwrap(), 2);
     let records = whole_tale("starts").records();
 
     store.apply_batch(5, &records[..1], 1).await.unwrap();
 
     let claim = store.claim_partition(5).await.unwrap();
     assert_eq!((claim.next_offset, claim.attempts), (1, 1));
+    assert_eq!(store.begin_record(5).await.unwrap(), 1, "a record that is finished starts the count anew");
     store.forget_attempts(5).await.unwrap();
+    assert_eq!(store.begin_record(5).await.unwrap(), 1);
     assert_eq!(store.claim_partition(5).await.unwrap().attempts, 1);
 }
 
