@@ -1,10 +1,11 @@
 //! Events as they were recorded.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, SimpleObject};
 use chrono::{DateTime, Utc};
-use muster_read_store::query;
+use muster_read_store::{ReadStore, query};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -20,6 +21,9 @@ use crate::fault::Result;
 pub struct Event {
     #[graphql(skip)]
     task: Option<Uuid>,
+    /// The task, where it was read together with those of other events.
+    #[graphql(skip)]
+    read: Option<Arc<query::Task>>,
     id: ID,
     /// For example `task.created`. The event catalogue lists every type.
     #[graphql(name = "type")]
@@ -48,6 +52,7 @@ impl From<&query::Event> for Event {
     fn from(row: &query::Event) -> Self {
         Self {
             task: row.task_id,
+            read: None,
             id: row.event_id.into_id(),
             kind: row.event_type.clone(),
             timestamp: row.event_at,
@@ -71,10 +76,26 @@ impl From<Arc<query::Event>> for Event {
     }
 }
 
+impl Event {
+    /// The events of a batch with their tasks, which are read by one statement.
+    pub(super) async fn with_tasks(store: &ReadStore, batch: Vec<Arc<query::Event>>) -> Result<Vec<Self>> {
+        let mut ids: Vec<_> = batch.iter().filter_map(|event| event.task_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let tasks = if ids.is_empty() { Vec::new() } else { store.tasks_by_id(&ids).await? };
+        let tasks: HashMap<_, _> = tasks.into_iter().map(|task| (task.task_id, Arc::new(task))).collect();
+        let read = |event: &query::Event| event.task_id.and_then(|id| tasks.get(&id).cloned());
+        Ok(batch.iter().map(|event| Self { read: read(event), ..Self::from(event.as_ref()) }).collect())
+    }
+}
+
 #[ComplexObject]
 impl Event {
     /// Its task as it is now.
     async fn task(&self, ctx: &Context<'_>) -> Result<Option<Task>> {
+        if let Some(task) = &self.read {
+            return Ok(Some(query::Task::clone(task).into()));
+        }
         let Some(id) = self.task else { return Ok(None) };
         Ok(loaders(ctx)?.load_one(TaskOf(id)).await?.map(Into::into))
     }

@@ -34,10 +34,10 @@ impl Subscription {
         if let Some(task_id) = only {
             follow = follow.only(services(ctx)?.store.clone(), task_id).await?;
         }
-        let batches = batches(follow).map(|batch| match batch {
-            Ok(events) => events.into_iter().map(|event| Ok(Event::from(event))).collect(),
-            Err(fault) => vec![Err(fault)],
-        });
+        let store =
+            ctx.look_ahead().field("task").exists().then(|| services(ctx).map(|services| services.store.clone()));
+        let store = store.transpose()?;
+        let batches = batches(follow).then(move |batch| told(store.clone(), batch));
         until_stop(ctx, batches.flat_map(stream::iter))
     }
 
@@ -97,6 +97,19 @@ fn batches(follow: Follow) -> impl Stream<Item = Result<Batch>> {
             Err(fault) => Some((Err(fault), None)),
         }
     })
+}
+
+/// The events of a batch, with their tasks where there is a store to read them from.
+async fn told(store: Option<ReadStore>, batch: Result<Batch>) -> Vec<Result<Event>> {
+    let events = match (batch, store) {
+        (Ok(events), Some(store)) => Event::with_tasks(&store, events).await,
+        (Ok(events), None) => Ok(events.into_iter().map(Event::from).collect()),
+        (Err(fault), _) => Err(fault),
+    };
+    match events {
+        Ok(events) => events.into_iter().map(Ok).collect(),
+        Err(fault) => vec![Err(fault)],
+    }
 }
 
 /// The tasks of a batch as they are now, in the order of their last change in it.

@@ -172,6 +172,16 @@ async fn a_list_with_children_costs_the_same_statements_however_long_it_is() {
         assert_eq!(titles(&data).len(), count);
         costs.push(STATEMENTS.get() - before);
     }
+    let count = world.position(large).await;
+    let document = "subscription($project: ID!) { events(projectId: $project, after: 0) { position task { title } } }";
+    let before = STATEMENTS.get();
+    let mut socket = server.subscribe("ada", document, json!({ "project": large })).await;
+    for position in 1..=count {
+        let event = &socket.next().await["events"];
+        assert_eq!(event["position"], position);
+        assert_eq!(event["task"].is_null(), position == 1);
+    }
+    assert!(count > 20 && STATEMENTS.get() - before < 10, "the tasks of a batch of events are read together");
     // Membership, tasks, and one statement for each kind of child; the tasks behind dependencies once more at most.
     assert!(costs[0] >= 8, "{costs:?}: the counter counts");
     assert!(costs[1] <= costs[0] + 2 && costs[1] <= 12, "{costs:?}");
