@@ -182,7 +182,7 @@ impl CommandService {
     ) -> Result<Accepted, Problem> {
         let CommandRequest { command, expected_sequence, correlation_id, causation_id, .. } = request;
         self.recovered(project_id).await?;
-        self.check_member(who, project_id, &command)?;
+        self.check_member(who, project_id, &command).await?;
         self.check_key(who, key, project_id)?;
         self.check_repository(who, key, project_id, &command).await?;
         let digest = crate::digest::digest(project_id, &command, &who.actor.user);
@@ -228,9 +228,14 @@ impl CommandService {
         Ok(())
     }
 
-    fn check_member(&self, who: &Who, project_id: ProjectId, command: &Command) -> Result<(), Problem> {
+    async fn check_member(&self, who: &Who, project_id: ProjectId, command: &Command) -> Result<(), Problem> {
         let creates = matches!(command, Command::CreateProject(_));
-        if who.actor.admin || creates || self.is_member(who, project_id) { Ok(()) } else { Err(not_a_member()) }
+        if who.actor.admin || creates || self.is_member(who, project_id) {
+            return Ok(());
+        }
+        // Another process may have made them one.
+        self.partition_of(project_id).look().await;
+        if self.is_member(who, project_id) { Ok(()) } else { Err(not_a_member()) }
     }
 
     /// Refuses a key that belongs to a command of a project in another partition. In its own the writer knows.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use muster_domain::event::Event;
 use muster_domain::id::ProjectId;
+use tokio::sync::oneshot;
 
 use super::handle::{Accepted, Refusal, Reply};
 use super::memory::CommandKey;
@@ -25,17 +26,20 @@ pub(super) struct Batch {
     commands: Vec<Decided>,
     by_key: HashMap<CommandKey, usize>,
     projects: HashSet<ProjectId>,
-    /// Answers without events that were decided on state this batch makes: true only once it is durable.
+    /// Answers without events, decided on the state before or within this batch: true only once it is durable.
     held: Vec<(Reply, Result<Accepted, Refusal>)>,
+    /// Whoever waits until the log was looked at: until this batch is dropped.
+    looks: Vec<oneshot::Sender<()>>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.size() == 0
     }
 
-    pub(super) fn touches(&self, project_id: ProjectId) -> bool {
-        self.projects.contains(&project_id)
+    /// Events, and answers that wait.
+    pub(super) fn size(&self) -> usize {
+        self.events.len() + self.held.len() + self.looks.len()
     }
 
     pub(super) fn projects(&self) -> impl Iterator<Item = ProjectId> {
@@ -55,6 +59,10 @@ impl Batch {
 
     pub(super) fn find(&mut self, key: &CommandKey) -> Option<&mut Decided> {
         self.by_key.get(key).and_then(|index| self.commands.get_mut(*index))
+    }
+
+    pub(super) fn wait(&mut self, done: oneshot::Sender<()>) {
+        self.looks.push(done);
     }
 
     pub(super) fn hold(&mut self, reply: Reply, answer: Result<Accepted, Refusal>) {

@@ -21,6 +21,13 @@ pub(crate) struct Submission {
     pub reply: Reply,
 }
 
+/// What a writer is sent.
+pub(crate) enum Mail {
+    Command(Box<Submission>),
+    /// Dropped when the log was looked at.
+    Look(oneshot::Sender<()>),
+}
+
 pub(crate) type Reply = oneshot::Sender<Result<Accepted, Refusal>>;
 
 /// A command that is in the log, or that needed no event.
@@ -56,7 +63,7 @@ pub(crate) enum Refusal {
 /// A partition. Clones are the same one.
 #[derive(Clone)]
 pub(crate) struct Handle {
-    pub(super) mailbox: mpsc::Sender<Submission>,
+    pub(super) mailbox: mpsc::Sender<Mail>,
     pub(super) ledger: Arc<RwLock<Ledger>>,
     pub(super) recovered: watch::Receiver<bool>,
 }
@@ -66,11 +73,21 @@ impl Handle {
     pub(crate) async fn submit(&self, request: Request, actor: Actor, source: Source) -> Result<Accepted, Refusal> {
         const STOPPING: Refusal = Refusal::Unavailable { reason: "the service is stopping", in_doubt: false };
         let (reply, answer) = oneshot::channel();
-        self.mailbox.try_send(Submission { request, actor, source, reply }).map_err(|error| match error {
+        let mail = Mail::Command(Box::new(Submission { request, actor, source, reply }));
+        self.mailbox.try_send(mail).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
             mpsc::error::TrySendError::Closed(_) => STOPPING,
         })?;
         answer.await.unwrap_or(Err(STOPPING))
+    }
+
+    /// Brings what is committed up to date with the log, should another process have written to it.
+    pub(crate) async fn look(&self) {
+        let (done, dropped) = oneshot::channel();
+        // Where the writer has no time for it, what is known must do.
+        if self.mailbox.try_send(Mail::Look(done)).is_ok() {
+            let _ = dropped.await;
+        }
     }
 
     /// What is committed. Hold it briefly, never across an await.

@@ -9,7 +9,7 @@ use muster_domain::id::ProjectId;
 use muster_event_log::Error;
 
 use super::batch::Batch;
-use super::handle::Refusal;
+use super::handle::{Mail, Refusal};
 use super::recall::recall;
 use super::writer::Writer;
 
@@ -30,7 +30,7 @@ impl Writer {
     pub(super) async fn take_over(&mut self, mut lost: Vec<Batch>, cause: Option<Error>) -> bool {
         let partition = self.partition;
         if let Some(error) = &cause {
-            tracing::warn!(partition, %error, "an append failed; taking the partition over again");
+            tracing::warn!(partition, %error, "the log failed or was written by another; taking the partition over again");
             metrics::counter!("muster_command_takeovers_total").increment(1);
         }
         self.recovered.send_replace(false);
@@ -101,8 +101,10 @@ impl Writer {
     }
 
     fn refuse_waiting(&mut self) {
-        while let Ok(submission) = self.mailbox.try_recv() {
-            let _ = submission.reply.send(Err(AWAY));
+        while let Ok(mail) = self.mailbox.try_recv() {
+            if let Mail::Command(submission) = mail {
+                let _ = submission.reply.send(Err(AWAY));
+            }
         }
     }
 }

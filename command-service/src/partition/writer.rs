@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use muster_domain::command::{Command, ExpireLeases, work_order};
 use muster_domain::decide::{Actor, Outcome, Request};
 use muster_domain::event::Event;
-use muster_domain::id::{CommandId, ProjectId};
+use muster_domain::id::CommandId;
 use muster_domain::model::Source;
 use muster_event_log::{Appended, Error, EventLog, LogOffset, PartitionWriter};
 use muster_service_kit::Shutdown;
@@ -19,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::batch::{Batch, Decided};
-use super::handle::{Accepted, Handle, Refusal, Reply, Submission};
+use super::handle::{Accepted, Handle, Mail, Refusal, Reply, Submission};
 use super::ledger::Ledger;
 use super::memory::CommandKey;
 use super::recall::{check_writable, may_free_work, recall};
@@ -46,7 +46,7 @@ pub(super) struct Writer {
     pub(super) ownership: Ownership,
     pub(super) ledger: Arc<RwLock<Ledger>>,
     pub(super) speculation: Speculation,
-    pub(super) mailbox: mpsc::Receiver<Submission>,
+    pub(super) mailbox: mpsc::Receiver<Mail>,
     pub(super) recovered: watch::Sender<bool>,
     pub(super) shutdown: Shutdown,
     /// The log's writer, while no append is under way.
@@ -109,9 +109,9 @@ impl Writer {
                 (writer, result) = appended(&mut self.in_flight) => if !self.settle(writer, result).await {
                     return;
                 },
-                submission = self.mailbox.recv(), if may_take => match submission {
-                    Some(submission) => {
-                        self.process(submission);
+                mail = self.mailbox.recv(), if may_take => match mail {
+                    Some(mail) => {
+                        self.take(mail);
                         self.take_waiting();
                     }
                     None => drained = true,
@@ -125,33 +125,47 @@ impl Writer {
 
     fn may_take(&self) -> bool {
         let limit = if self.alone > 0 { 1 } else { self.settings.batch_max_events };
-        self.pending.events.len() < limit
+        self.pending.size() < limit
     }
 
     /// Takes everything that waits, so that it goes out together.
     fn take_waiting(&mut self) {
         while self.may_take() {
-            let Ok(submission) = self.mailbox.try_recv() else { break };
-            self.process(submission);
+            let Ok(mail) = self.mailbox.try_recv() else { break };
+            self.take(mail);
         }
         metrics::gauge!("muster_command_mailbox_depth", "partition" => self.partition.to_string())
             .set(u32::try_from(self.mailbox.len()).unwrap_or(u32::MAX));
     }
 
+    fn take(&mut self, mail: Mail) {
+        match mail {
+            Mail::Command(submission) => self.process(*submission),
+            Mail::Look(done) => self.pending.wait(done),
+        }
+    }
+
+    /// Appends what was decided. Where that is refusals alone, looks whether the log is still where they were decided.
     fn start_append(&mut self) {
         if self.pending.is_empty() || self.in_flight.is_some() {
             return;
         }
         let Some(mut writer) = self.appender.take() else { return };
         let batch = std::mem::take(&mut self.pending);
-        self.alone = self.alone.saturating_sub(1);
-        let events = batch.events.clone();
         let end = self.end;
-        let append = async move {
-            let result = writer.append(end, &events).await;
-            (writer, result)
+        let append = if batch.events.is_empty() {
+            let (log, partition, next) = (Arc::clone(&self.log), self.partition, self.ledger.read().next());
+            async move { (writer, still_at(log.as_ref(), partition, next, end).await) }.boxed()
+        } else {
+            self.alone = self.alone.saturating_sub(1);
+            let events = batch.events.clone();
+            async move {
+                let result = writer.append(end, &events).await;
+                (writer, result)
+            }
+            .boxed()
         };
-        self.in_flight = Some(InFlight { append: append.boxed(), batch, started: Instant::now() });
+        self.in_flight = Some(InFlight { append, batch, started: Instant::now() });
     }
 
     /// Decides on a command, or finds what became of it before.
@@ -162,21 +176,22 @@ impl Writer {
             let _ = reply.send(answer);
             return;
         }
-        let under_way = self.in_flight.as_mut().map(|in_flight| &mut in_flight.batch);
-        if let Some(first) = under_way.into_iter().chain([&mut self.pending]).find_map(|batch| batch.find(&key)) {
-            if first.digest == request.digest {
-                first.replies.push(reply);
-            } else {
-                let _ = reply.send(Err(Refusal::KeyReused(key.command_id)));
-            }
-            return;
+        let under_way = self.in_flight.as_mut().and_then(|in_flight| in_flight.batch.find(&key));
+        match under_way.or_else(|| self.pending.find(&key)) {
+            Some(first) if first.digest == request.digest => first.replies.push(reply),
+            Some(_) => self.pending.hold(reply, Err(Refusal::KeyReused(key.command_id))),
+            None => self.decide(key, request, &actor, source, reply),
         }
-        match self.speculation.decide(&request, &actor, source, self.settings.limits) {
-            Err(rejection) => self.answer_unchanged(request.project_id, reply, Err(Refusal::Rejected(rejection))),
+    }
+
+    fn decide(&mut self, key: CommandKey, request: Request, actor: &Actor, source: Source, reply: Reply) {
+        match self.speculation.decide(&request, actor, source, self.settings.limits) {
+            // An answer without events is true only if the state it was decided on is: it waits until that is durable,
+            // and known to be the newest.
+            Err(rejection) => self.pending.hold(reply, Err(Refusal::Rejected(rejection))),
             Ok(events) if events.is_empty() => {
                 let outcome = self.speculation.unchanged(&request);
-                let answer = Ok(Accepted { outcome, order: None, repeated: false });
-                self.answer_unchanged(request.project_id, reply, answer);
+                self.pending.hold(reply, Ok(Accepted { outcome, order: None, repeated: false }));
             }
             Ok(events) => self.accept(key, request, events, reply),
         }
@@ -206,21 +221,14 @@ impl Writer {
         self.pending.add(Decided { key, digest: request.digest, accepted, replies: vec![reply] }, events);
     }
 
-    /// Answers without events. What was decided on state that is not durable waits until it is.
-    fn answer_unchanged(&mut self, project_id: ProjectId, reply: Reply, answer: Result<Accepted, Refusal>) {
-        if self.pending.touches(project_id) {
-            self.pending.hold(reply, answer);
-        } else if let Some(in_flight) = self.in_flight.as_mut().filter(|it| it.batch.touches(project_id)) {
-            in_flight.batch.hold(reply, answer);
-        } else {
-            let _ = reply.send(answer);
-        }
-    }
-
     /// An append has ended. False when it failed and the service stops.
     async fn settle(&mut self, writer: Box<dyn PartitionWriter>, result: Result<Appended, Error>) -> bool {
         let Some(InFlight { batch, started, .. }) = self.in_flight.take() else { return true };
-        metrics::histogram!("muster_command_append_seconds").record(started.elapsed().as_secs_f64());
+        if !batch.events.is_empty() {
+            metrics::histogram!("muster_command_append_seconds").record(started.elapsed().as_secs_f64());
+            metrics::histogram!("muster_command_batch_events")
+                .record(f64::from(u32::try_from(batch.events.len()).unwrap_or(u32::MAX)));
+        }
         match result {
             Ok(appended) => {
                 self.appender = Some(writer);
@@ -236,11 +244,10 @@ impl Writer {
     }
 
     fn committed(&mut self, batch: Batch, appended: &Appended) {
-        let next = appended.offsets.last().map_or(appended.end, |last| last.next());
         self.end = appended.end;
-        self.ledger.write().commit(&batch.events, next, batch.outcomes());
-        metrics::histogram!("muster_command_batch_events")
-            .record(f64::from(u32::try_from(batch.events.len()).unwrap_or(u32::MAX)));
+        if let Some(last) = appended.offsets.last() {
+            self.ledger.write().commit(&batch.events, last.next(), batch.outcomes());
+        }
         if batch.events.iter().any(|event| may_free_work(event)) {
             self.wake_waiting();
         }
@@ -269,6 +276,14 @@ impl Writer {
             let (reply, _) = oneshot::channel();
             self.process(Submission { request, actor, source: Source::Orchestrator, reply });
         }
+    }
+}
+
+/// Whether nobody else has written since this process did. As an append of nothing would say.
+async fn still_at(log: &dyn EventLog, partition: u32, next: LogOffset, end: LogOffset) -> Result<Appended, Error> {
+    match log.read(partition, next, 1).await? {
+        records if records.is_empty() => Ok(Appended { end, offsets: Vec::new() }),
+        _ => Err(Error::Fenced { partition }),
     }
 }
 

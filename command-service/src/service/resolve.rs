@@ -1,5 +1,6 @@
 //! Which project a command is for, where the caller does not say. It must never tell a stranger that a task exists.
 
+use futures::future::join_all;
 use muster_domain::command::Command;
 use muster_domain::id::{CommandId, ProjectId, TaskId};
 use muster_schemas::api::CommandRequest;
@@ -8,6 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use super::{CommandService, Who};
+use crate::partition::Handle;
 use crate::problem::task_not_found;
 
 impl CommandService {
@@ -33,12 +35,18 @@ impl CommandService {
     /// The project of a task, for those who may know.
     pub async fn project_of(&self, who: &Who, task_id: TaskId) -> Result<ProjectId, Problem> {
         self.all_recovered().await?;
-        self.0
-            .partitions
-            .iter()
-            .find_map(|handle| handle.committed().project_of(task_id))
-            .filter(|project_id| who.actor.admin || self.is_member(who, *project_id))
-            .ok_or_else(|| task_not_found(task_id))
+        if let Some(project_id) = self.known_project_of(who, task_id) {
+            return Ok(project_id);
+        }
+        // Another process may have created it.
+        join_all(self.0.partitions.iter().map(Handle::look)).await;
+        self.known_project_of(who, task_id).ok_or_else(|| task_not_found(task_id))
+    }
+
+    fn known_project_of(&self, who: &Who, task_id: TaskId) -> Option<ProjectId> {
+        let mut partitions = self.0.partitions.iter();
+        let project_id = partitions.find_map(|handle| handle.committed().project_of(task_id))?;
+        (who.actor.admin || self.is_member(who, project_id)).then_some(project_id)
     }
 }
 

@@ -77,10 +77,10 @@ async fn one_that_is_still_being_written_is_waited_for() {
     };
     let first = send("One");
     eventually(PATIENCE, || async { log.waiting() == 1 }).await;
-    let other = send("Two").await.unwrap();
-    other.refused(409, "idempotency_key_reused");
+    let other = send("Two");
     let second = send("One");
     gate.add_permits(100);
+    other.await.unwrap().refused(409, "idempotency_key_reused");
     assert_eq!(first.await.unwrap().ok().body, second.await.unwrap().ok().body);
     assert_eq!(app.events().await.len(), 3);
 }
