@@ -118,9 +118,11 @@ struct Chunk {
 
 async fn waiting(context: &Context, parked: &Parked, release: Release) -> Result<Chunk, Error> {
     let max = context.settings.batch_max_events;
+    // Asked before reading: with nothing left to read, all that came before this end is behind us, and no more than that.
+    let end = context.log.end(parked.partition).await?;
     let records = context.log.read(parked.partition, LogOffset(parked.from_offset), max).await?;
-    // An empty read means that the end is reached: whatever the partition has applied is behind us.
-    let mut chunk = Chunk { events: Vec::new(), offsets: Vec::new(), next_offset: i64::MAX, poisoned: None };
+    let next_offset = parked.from_offset.max(end.0);
+    let mut chunk = Chunk { events: Vec::new(), offsets: Vec::new(), next_offset, poisoned: None };
     for record in records {
         chunk.next_offset = record.offset.next().0;
         if release == Release::Discard && record.offset.0 == parked.log_offset {
