@@ -69,7 +69,7 @@ async fn serve_until_stopped(
         () = shutdown.triggered() => return Ok(()),
     }
     data.write_url(url)?;
-    Banner::new(url, data, servers).write(output)?;
+    Banner::new(url, data, servers)?.write(output)?;
     tokio::select! {
         failed = services.failed() => Err(failed),
         stopped = watch(servers) => Err(Error::Failed(format!("{stopped} has stopped; see its log in {}", data.root().display()))),

@@ -14,6 +14,9 @@ pub struct Banner {
     ready: String,
     dashboard: String,
     graphiql: String,
+    /// The dashboard, with the token in the part of the address that a browser sends to nobody.
+    #[serde(skip)]
+    signed_in: String,
     token_file: PathBuf,
     data_dir: PathBuf,
     postgres_dir: PathBuf,
@@ -24,25 +27,26 @@ pub struct Banner {
 }
 
 impl Banner {
-    pub fn new(url: &str, data: &DataDir, servers: &Servers) -> Self {
+    pub fn new(url: &str, data: &DataDir, servers: &Servers) -> Result<Self> {
         let (kafka, registry) = servers.kafka().unzip();
-        Self {
+        Ok(Self {
             ready: url.to_owned(),
             dashboard: format!("{url}/"),
+            signed_in: format!("{url}/#token={}", data.ensure_token()?),
             graphiql: format!("{url}/graphiql"),
             token_file: data.token_file(),
             data_dir: data.root().to_owned(),
             postgres_dir: servers.postgres_folder().clone(),
             kafka,
             registry,
-        }
+        })
     }
 
     /// The first line is for programs as well: `ready URL`.
     pub fn write(&self, output: Output) -> Result {
         output.json_line(self)?;
         output.line(format!("ready {}", self.ready))?;
-        output.line(format!("  dashboard  {}", self.dashboard))?;
+        output.line(format!("  dashboard  {}", self.signed_in))?;
         output.line(format!("  graphiql   {}", self.graphiql))?;
         output.line(format!("  token      {}", self.token_file.display()))?;
         output.line(format!("  data       {}", self.data_dir.display()))?;
