@@ -1,6 +1,7 @@
 //! The routes. Everything but pages needs a bearer token. It must never decide who may see what.
 
 mod connections;
+mod logs;
 mod sse;
 mod token;
 
@@ -8,6 +9,7 @@ mod assets;
 mod bridge;
 mod graphql;
 mod project_events;
+mod sockets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,5 +80,6 @@ pub fn router(service: Service) -> Router {
         .merge(graphql::routes())
         .merge(bridge::routes())
         .merge(project_events::routes())
+        .merge(sockets::routes())
         .with_state(service)
 }

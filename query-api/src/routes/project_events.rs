@@ -1,7 +1,5 @@
 //! A project's live hub over server-sent events: what happens, which runs are active, and the logs of chosen runs.
 
-use std::collections::HashMap;
-
 use axum::Json;
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -9,23 +7,19 @@ use axum::response::Response;
 use axum::response::sse::Event as SseEvent;
 use axum::routing::get;
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use http::HeaderMap;
 use muster_domain::id::{ProjectId, RunId};
 use muster_read_store::query::{Event, Line, Run};
 use muster_service_kit::problem::ProblemQuery;
-use muster_service_kit::{Caller, ProblemPath, codes};
+use muster_service_kit::{ProblemPath, codes};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio_stream::StreamMap;
-use uuid::Uuid;
 
+use super::logs::{LOGS_MAX, Logs};
 use super::{Service, sse, token};
 use crate::fault::{Fault, Result};
-use crate::follow::{Follow, FollowOutput};
-
-/// Runs whose logs one connection may follow.
-const LOGS_MAX: usize = 50;
+use crate::follow::Follow;
 
 /// The routes.
 pub fn routes() -> Router<Service> {
@@ -92,7 +86,8 @@ async fn follow(
         "active_runs": runs.iter().map(active_run).collect::<Vec<_>>(),
     }));
     let connected = connected.event("connected").id(events.after().to_string());
-    let mut hub = Hub { service: service.clone(), caller, project_id, events, logs: StreamMap::new(), all: false };
+    let logs = Logs::new(service.clone(), caller, project_id);
+    let mut hub = Hub { service: service.clone(), project_id, events, logs, all: false };
     hub.subscribe_logs(wanted.subscribe_logs.as_deref(), &runs).await?;
     let items = stream::unfold(hub, |mut hub| async move { Some((hub.next().await, hub)) });
     Ok(sse::respond(vec![connected], items.boxed(), service.pace(), held))
@@ -101,10 +96,9 @@ async fn follow(
 /// One connection's place in the project's events and in the logs it follows.
 struct Hub {
     service: Service,
-    caller: Caller,
     project_id: ProjectId,
     events: Follow,
-    logs: StreamMap<Uuid, BoxStream<'static, Result<Vec<Line>>>>,
+    logs: Logs,
     /// Whether runs that start later are followed too.
     all: bool,
 }
@@ -116,11 +110,7 @@ impl Hub {
             Some("all") => {
                 self.all = true;
                 let active: Vec<_> = active.iter().map(|run| run.run_id).collect();
-                let ends: HashMap<_, _> = self.service.store.output_ends(&active).await?.into_iter().collect();
-                for run_id in active.into_iter().map(RunId) {
-                    self.follow_log(run_id, ends.get(&run_id).copied().unwrap_or(0));
-                }
-                Ok(())
+                self.logs.follow_from_now(&active).await
             }
             Some(list) => {
                 let wanted = list.split(',').map(parse_log).collect::<Result<Vec<_>>>()?;
@@ -135,21 +125,11 @@ impl Hub {
                         let detail = format!("The project has no run {run_id}.");
                         return Err(Fault::new(codes::RUN_NOT_FOUND, detail));
                     }
-                    self.follow_log(run_id, after);
+                    self.logs.follow(run_id, after);
                 }
                 Ok(())
             }
         }
-    }
-
-    fn follow_log(&mut self, run_id: RunId, after: u64) {
-        if self.logs.len() >= LOGS_MAX || self.logs.contains_key(&run_id.0) {
-            return;
-        }
-        let (access, live) = (&self.service.access, &self.service.live);
-        let follow = FollowOutput::run(access, live, &self.caller, self.project_id, run_id, after);
-        let lines = stream::unfold(follow, |mut follow| async move { Some((follow.next().await, follow)) });
-        self.logs.insert(run_id.0, lines.boxed());
     }
 
     async fn next(&mut self) -> Result<Vec<SseEvent>> {
@@ -161,7 +141,7 @@ impl Hub {
                 }
                 Ok(events.iter().map(|event| sse::event(event).event(&event.event_type)).collect())
             }
-            Some((_, lines)) = self.logs.next() => Ok(lines?.iter().map(log_line).collect()),
+            lines = self.logs.next() => Ok(lines?.iter().map(log_line).collect()),
         }
     }
 
@@ -171,7 +151,7 @@ impl Hub {
             && event.event_type == "run.queued"
             && let Some(run_id) = event.data["run_id"].as_str().and_then(|text| text.parse().ok())
         {
-            self.follow_log(run_id, 0);
+            self.logs.follow(run_id, 0);
         }
     }
 }

@@ -12,4 +12,5 @@ mod pages;
 mod paging;
 mod project_events;
 mod queries;
+mod sockets;
 mod subscriptions;

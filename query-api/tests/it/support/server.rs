@@ -9,8 +9,8 @@ use muster_service_kit::config::{Config, Secret, TokenConfig};
 use muster_service_kit::{Readiness, Shutdown, limits, serve};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::World;
@@ -88,6 +88,18 @@ impl Server {
         let payload = json!({ "query": document, "variables": variables });
         socket.send(&json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
         socket
+    }
+
+    /// A socket without a protocol; the status when it is refused.
+    pub async fn plain_socket(&self, user: &str, path: &str) -> Result<Socket, u16> {
+        let address = format!("{}{path}", self.url.replace("http", "ws"));
+        let mut request = address.into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {user}").parse().unwrap());
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, _)) => Ok(Socket { stream }),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// A socket whose `connection_init` was sent.

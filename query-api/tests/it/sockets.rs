@@ -1,0 +1,92 @@
+//! Plain WebSockets for the queue and for a task.
+
+use muster_domain::command::{AddMember, CancelTask, RemoveMember, Report};
+use muster_domain::model::{MemberRole, Priority, Role};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{Server, Socket, World};
+
+#[tokio::test]
+async fn the_queue_is_told_under_its_own_names() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    let mut socket = server.plain_socket("ada", &format!("/ws/projects/{project}?after=0")).await.unwrap();
+    assert_eq!(socket.receive().await, json!({ "event": "connected", "position": 0 }));
+    let task = world.task("ada", project, "This", Priority::Urgent).await;
+    world.claim(project, &[Role::Planner]).await;
+    let mut names = Vec::new();
+    while names.last().is_none_or(|name| name != "work:assigned") {
+        let message = socket.receive().await;
+        assert!(message["position"].as_u64().unwrap() > 1);
+        names.push(message["event"].as_str().unwrap().to_owned());
+        if names.len() == 1 {
+            assert_eq!(message["task_id"], json!(task));
+        }
+    }
+    assert_eq!(names[0], "work:added");
+    assert!(names.contains(&"agent:spawned".to_owned()), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_task_is_followed_with_its_logs_to_its_end() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    let task = world.task("ada", project, "This", Priority::Urgent).await;
+    world.task("ada", project, "Other", Priority::Low).await;
+    let mut socket = server.plain_socket("ada", &format!("/ws/{task}")).await.unwrap();
+    assert_eq!(socket.receive().await["type"], "connected");
+    let (_, claim) = world.claim(project, &[Role::Planner]).await;
+    world.output(project, task, claim.run_id, 1..2).await;
+    let log = until(&mut socket, "agent_log").await;
+    assert_eq!((&log["agent_name"], &log["message"]), (&json!("planner"), &json!("line 1")));
+    let progress = Report::Progress { message: "half".to_owned(), percent: Some(50) };
+    world.report(project, task, &claim, vec![progress]).await;
+    loop {
+        let message = until(&mut socket, "progress").await;
+        if message["message"] == "half" {
+            assert_eq!((&message["phase"], &message["progress"]), (&json!("planner"), &json!(0.5)));
+            break;
+        }
+    }
+    world.send("ada", project, CancelTask { task_id: task, reason: None }).await;
+    assert_eq!(until(&mut socket, "task_complete").await["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn strangers_do_not_get_in_and_the_removed_are_shown_out() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    let task = world.task("ada", project, "This", Priority::Urgent).await;
+    for (path, status) in [
+        (format!("/ws/projects/{project}"), 403),
+        (format!("/ws/projects/{}", Uuid::now_v7()), 403),
+        (format!("/ws/{task}"), 404),
+        (format!("/ws/{}", Uuid::now_v7()), 404),
+    ] {
+        assert_eq!(server.plain_socket("eve", &path).await.err(), Some(status), "{path}");
+    }
+    let bob = || "bob".to_owned();
+    world.send("ada", project, AddMember { user: bob(), role: MemberRole::Viewer }).await;
+    let mut socket = server.plain_socket("bob", &format!("/ws/projects/{project}")).await.unwrap();
+    assert_eq!(socket.receive().await["event"], "connected");
+    world.send("ada", project, RemoveMember { user: bob() }).await;
+    assert_eq!(socket.receive().await, json!({ "closed": 1008 }));
+    let mut socket = server.plain_socket("ada", &format!("/ws/projects/{project}")).await.unwrap();
+    assert_eq!(socket.receive().await["event"], "connected");
+    server.shutdown.trigger();
+    assert_eq!(socket.receive().await, json!({ "closed": 1012 }));
+}
+
+async fn until(socket: &mut Socket, kind: &str) -> serde_json::Value {
+    loop {
+        let message = socket.receive().await;
+        assert!(message.get("closed").is_none(), "{message}");
+        if message["type"] == kind {
+            return message;
+        }
+    }
+}
