@@ -84,6 +84,11 @@ impl Dev {
         self.server.id()
     }
 
+    /// The last lines it printed.
+    pub fn log_tail(&self) -> String {
+        self.server.log_tail()
+    }
+
     /// Its broker, where it has one.
     pub fn bootstrap(&self) -> Option<&str> {
         self.bootstrap.as_deref()

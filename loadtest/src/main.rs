@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
@@ -72,8 +73,19 @@ enum Scenario {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody reads it when this fails.
+            drop(writeln!(std::io::stderr().lock(), "loadtest: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures what was asked for. What was measured is written also when a scenario fails.
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bounds = Bounds {
         rounds: arguments.rounds,
         events_per_turn: arguments.events_per_turn,
@@ -84,9 +96,12 @@ async fn main() -> anyhow::Result<()> {
     let chosen: BTreeSet<_> =
         if arguments.scenarios.is_empty() { all() } else { arguments.scenarios.iter().copied().collect() };
     let mut report = Report { machine: Machine::here(), figures: Vec::new() };
+    let mut failed = Ok(());
     for scenario in chosen {
-        let figures = measure(scenario, &arguments, &bounds).await;
-        report.figures.extend(figures.with_context(|| format!("scenario {scenario:?}"))?);
+        match measure(scenario, arguments, &bounds).await {
+            Ok(figures) => report.figures.extend(figures),
+            Err(error) => failed = Err(error.context(format!("scenario {scenario:?}"))),
+        }
     }
     report.machine.end();
     std::io::stdout().lock().write_all(report.table().as_bytes())?;
@@ -94,7 +109,7 @@ async fn main() -> anyhow::Result<()> {
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))?;
     }
-    Ok(())
+    failed
 }
 
 async fn measure(scenario: Scenario, arguments: &Arguments, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {

@@ -55,7 +55,8 @@ pub async fn run(
         Box::new(ThroughKafka(tokio::task::spawn_blocking(connect).await??)),
         Box::new(ThroughPostgres(postgres::BareRoundTrip::connect(url).await?)),
     ];
-    let compared = compare(&mut contestants, &mut Mix::new()?, 1, bounds, By::Median).await?;
+    let compared = compare(&mut contestants, &mut Mix::new()?, 1, bounds, By::Median).await;
+    let compared = compared.with_context(|| format!("muster dev, whose output ends with:\n{}\n", dev.log_tail()))?;
     Ok(compared.into_iter().map(|comparison| Figure::new(name, 1, comparison)).collect())
 }
 
@@ -101,6 +102,20 @@ impl Subscriber {
         }
         Ok(Self { process: dev.id(), client, events, project_id, task_id, position: created.position })
     }
+
+    /// How far an event that did not come has got.
+    async fn where_it_stands(&mut self) -> String {
+        let variables = json!({ "id": self.project_id, "minPosition": self.position });
+        let projected = match self.client.query::<Value>(PROJECT, variables).await {
+            Ok(_) => "is projected".to_owned(),
+            Err(error) => format!("is not projected ({error})"),
+        };
+        let seen = match next(&mut self.client.events(self.project_id, self.position - 1)).await {
+            Ok(_) => "a new subscriber gets it".to_owned(),
+            Err(error) => format!("a new subscriber does not get it ({error:#})"),
+        };
+        format!("event {} {projected}; {seen}", self.position)
+    }
 }
 
 impl Contestant for Subscriber {
@@ -126,13 +141,16 @@ impl Contestant for Subscriber {
             let request = CommandRequest::new(self.project_id, update);
             let start = Instant::now();
             let seen = async {
-                let event = next(&mut self.events).await?;
+                let event = next(&mut self.events).await.with_context(|| format!("position {}", self.position))?;
                 anyhow::Ok((event, start.elapsed()))
             };
             // The event may come before the answer.
             let (outcome, seen) = tokio::join!(self.client.execute(&request, None), seen);
-            let (event, took) = seen?;
             anyhow::ensure!(outcome?.position == self.position, "the command made another event than one");
+            let (event, took) = match seen {
+                Ok(seen) => seen,
+                Err(error) => return Err(error.context(self.where_it_stands().await)),
+            };
             anyhow::ensure!(event.position == self.position, "another event came");
             Ok(took)
         }
