@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::control::Reporter;
 
 /// Lines that may wait; more hold their writer back.
-const WAITING_LINES_MAX: usize = 4096;
+const WAITING_LINES_MAX: usize = 1024;
 /// Time the last lines get to reach the control plane.
 const FINISH_DEADLINE: Duration = Duration::from_secs(10);
 

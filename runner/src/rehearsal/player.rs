@@ -102,6 +102,11 @@ impl<'a> Player<'a> {
             Step::Delete { path } => std::fs::remove_file(self.folder.join(path))?,
             Step::Artifact { name, content } => std::fs::write(self.out_dir.join(name), content)?,
             Step::Sleep { duration_ms } => std::thread::sleep(Duration::from_millis(*duration_ms)),
+            Step::WaitForFile { path } => {
+                while !self.folder.join(path).exists() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
             Step::Usage { input_tokens, output_tokens, cost_usd, model } => {
                 let tokens = json!({"input": input_tokens, "output": output_tokens});
                 self.hand_back("result.json", &json!({"tokens": tokens, "cost_usd": cost_usd, "model": model}))?;

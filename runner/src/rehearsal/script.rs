@@ -93,6 +93,11 @@ pub enum Step {
         /// How long, in milliseconds.
         duration_ms: u64,
     },
+    /// Waits until a file is there.
+    WaitForFile {
+        /// Its path, in the repository or anywhere.
+        path: String,
+    },
     /// Says what the turn used.
     Usage {
         /// Tokens read.

@@ -156,7 +156,8 @@ impl Workshop {
                 Role::Reviewer => flow.review(&mut record).await,
                 other => Err(Fault::Unfit(format!("this runner does not play the role {other}"))),
             };
-            if stop.is_asked() { Err(Fault::Stopped) } else { finish }
+            // A flow that came to its end may say so, unless the work is someone else's.
+            if matches!(stop.reason(), Some(Reason::LeaseLost(_))) { Err(Fault::Stopped) } else { finish }
         };
         let finish = finish.await;
         let last = match &finish {

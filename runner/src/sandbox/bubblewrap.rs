@@ -26,26 +26,36 @@ pub(super) async fn detect() -> Result<PathBuf, String> {
 /// The command that runs `program` for a session.
 pub(super) fn command(bubblewrap: &Path, program: &Path, arguments: &[String], view: &View) -> Command {
     let mut command = Command::new(bubblewrap);
-    command.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]);
+    command.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
     command.args(["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--cap-drop", "ALL"]);
-    // Order matters: what is hidden first, then what is shown again inside of it.
-    if let Some(home) = tools::home() {
-        command.arg("--tmpfs").arg(&home);
-        for folder in tools::folders() {
-            command.arg("--ro-bind-try").arg(&folder).arg(&folder);
-        }
+    // Order matters: what is hidden first, then what is shown again inside of it. Sockets of the machine's services live
+    // in /run; only name resolution is needed from it.
+    let hidden: Vec<_> = ["/tmp", "/run"].into_iter().map(PathBuf::from).chain(tools::home()).collect();
+    for folder in hidden.iter().chain([&view.hidden]) {
+        command.arg("--tmpfs").arg(folder);
     }
-    // Sockets of the machine's services live in /run; only name resolution is needed from it.
-    command.args(["--tmpfs", "/run", "--ro-bind-try", "/run/systemd/resolve", "/run/systemd/resolve"]);
-    command.arg("--tmpfs").arg(&view.hidden);
-    for path in view.readable.iter().map(PathBuf::as_path).chain([program]) {
-        command.arg("--ro-bind-try").arg(path).arg(path);
+    let shown = tools::folders().into_iter().chain(view.readable.iter().cloned()).chain([program.to_owned()]);
+    for path in shown.chain(["/run/systemd/resolve".into()]).flat_map(|path| real_places(&path)) {
+        if hidden.iter().chain([&view.hidden]).any(|folder| path.starts_with(folder)) {
+            command.arg("--ro-bind-try").arg(&path).arg(&path);
+        }
     }
     let session = &view.session;
     for path in [&view.workspace, &session.data(), &session.artifacts()] {
         command.arg("--bind").arg(path).arg(path);
     }
     command.arg("--ro-bind").arg(session.context()).arg(session.context());
+    // By a path without symlinks in it: those of hidden folders are not shown again.
+    let program = real_places(program).into_iter().next().unwrap_or_else(|| program.to_owned());
     command.arg("--chdir").arg(&view.workspace).arg("--").arg(program).args(arguments);
     command
+}
+
+/// Where a path really is, and, where it is a symlink itself, what it points to. Bubblewrap cannot mount through
+/// symlinks.
+fn real_places(path: &Path) -> Vec<PathBuf> {
+    let by_name = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    let mut places: Vec<_> = by_name().into_iter().chain(path.canonicalize().ok()).collect();
+    places.dedup();
+    places
 }

@@ -19,8 +19,8 @@ const FOLDERS: [&str; 12] = [
 
 /// The home of whoever runs the runner, where it is worth hiding.
 pub(super) fn home() -> Option<PathBuf> {
-    let home = std::env::home_dir()?;
-    (home.is_absolute() && home != Path::new("/") && home.is_dir()).then_some(home)
+    let home = std::env::home_dir()?.canonicalize().ok()?;
+    (home != Path::new("/") && home.is_dir()).then_some(home)
 }
 
 /// The folders of tools in it, whether they are there or not.

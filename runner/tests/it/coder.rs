@@ -61,12 +61,13 @@ async fn a_verification_program_that_is_not_installed_is_left_to_a_person() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_that_change_the_same_lines_are_done_again_on_top_of_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("open");
     let script = json!({
         "planner": [{"steps": [{"do": "plan", "plan": "Both at once.", "chunks": [{"title": "left"}, {"title": "right"}]}]}],
         "coder": [
-            // The left one is slow, so that the right one has merged when it is done.
             {"match": "left", "iterations": [1], "steps": [
-                {"do": "write", "path": "notes.txt", "content": "left\n"}, {"do": "sleep", "duration_ms": 1500},
+                {"do": "write", "path": "notes.txt", "content": "left\n"}, {"do": "wait_for_file", "path": gate},
             ]},
             {"match": "left", "steps": [{"do": "append", "path": "notes.txt", "content": "left\n"}]},
             {"match": "right", "steps": [{"do": "write", "path": "notes.txt", "content": "right\n"}]},
@@ -74,7 +75,12 @@ async fn chunks_that_change_the_same_lines_are_done_again_on_top_of_each_other()
     });
     let mut world = World::new(&script, settings(&[("unit", "test -e notes.txt")]));
     let card = world.card("Sides", &["unit"]);
-    world.run_until(card, "done").await;
+    world.start();
+    world.until(|plane| plane.events_of(&["branch.merged"]).len() == 1).await;
+    std::fs::write(gate, "").unwrap();
+    world.until(|plane| plane.leases() == 0 && plane.task(card).status.as_str() == "done").await;
+    world.stop().await;
+    world.assert_clean();
     assert_eq!(world.repository.file_on("main", "notes.txt"), "right\nleft");
     let feedbacks: Vec<_> = world.data_of("iteration.started").iter().map(|d| d["feedback"].to_string()).collect();
     assert!(feedbacks.iter().any(|f| f.contains("notes.txt") && f.contains("+left")), "{feedbacks:?}");

@@ -124,14 +124,17 @@ async fn work_does_not_land_over_a_persons_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_conflicts_with_the_default_branch_is_left_to_a_person() {
-    let script = json!({
-        "coder": [{"steps": [{"do": "write", "path": "notes.txt", "content": "task\n"}, {"do": "sleep", "duration_ms": 1500}]}],
-    });
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("open");
+    let script = json!({"coder": [{"steps": [
+        {"do": "write", "path": "notes.txt", "content": "task\n"}, {"do": "wait_for_file", "path": gate},
+    ]}]});
     let mut world = World::new(&script, settings(&[("unit", "true")]));
     let card = world.card("Write", &["unit"]);
     world.start();
     world.until(|plane| plane.output().contains("wrote notes.txt")).await;
     world.repository.commit(&[("notes.txt", "person\n")], "Meanwhile");
+    std::fs::write(gate, "").unwrap();
     world.until(|plane| plane.leases() == 0 && plane.task(card).status.as_str() == "blocked").await;
     world.stop().await;
     world.assert_clean();
@@ -139,4 +142,29 @@ async fn a_task_that_conflicts_with_the_default_branch_is_left_to_a_person() {
     let error = &complete.last().unwrap()["error"];
     assert_eq!(error["kind"], "merge_conflict");
     assert!(error["message"].as_str().unwrap().contains("notes.txt"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lands_is_verified_with_what_others_landed_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("open");
+    let script = json!({
+        "coder": [{"steps": [{"do": "write", "path": "a.txt", "content": "a\n"}]}],
+        "reviewer": [{"steps": [
+            {"do": "say", "text": "reading"}, {"do": "wait_for_file", "path": gate},
+            {"do": "review", "verdict": "accept"},
+        ]}],
+    });
+    let mut world = World::new(&script, settings(&[("unit", "test -e a.txt && ls")]));
+    let card = world.card("Write", &["unit"]);
+    world.start();
+    world.until(|plane| plane.output().contains("agent: reading")).await;
+    world.repository.commit(&[("person.txt", "p\n")], "Meanwhile");
+    std::fs::write(gate, "").unwrap();
+    world.until(|plane| plane.leases() == 0 && plane.task(card).status.as_str() == "done").await;
+    world.stop().await;
+    world.assert_clean();
+    let verified = world.data_of("verification.complete").last().unwrap()["report"].clone();
+    assert_eq!(verified["commit"], world.repository.git(&["rev-parse", "main"]));
+    assert!(verified["checks"][0]["output_excerpt"].as_str().unwrap().contains("person.txt"));
 }

@@ -113,3 +113,18 @@ async fn without_bubblewrap_the_kernel_keeps_an_agent_in_its_folders() {
     assert_eq!(lines[2..], ["kept", "kept", "kept", "kept"], "{said}");
     assert_eq!(std::fs::read_to_string(folder.path().join("secret")).unwrap(), "s3cret");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_stands_in_a_hidden_folder_or_behind_symlinks_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/bin/sh", folder.path().join("link")).unwrap();
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("here")).unwrap();
+    let mut project = settings(&[("unit", "test -s a.txt")]);
+    let program = folder.path().join("here/link");
+    let agent = json!({"kind": "command", "command": [program, "-c", "echo a > a.txt"]});
+    project.agents.insert("coder".to_owned(), serde_json::from_value(agent).unwrap());
+    let mut world = World::new(&json!({}), project);
+    world.settings.sandbox = Mode::Bubblewrap;
+    let card = world.card("Write", &["unit"]);
+    world.run_until(card, "done").await;
+}
