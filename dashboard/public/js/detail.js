@@ -17,6 +17,9 @@ const TASK = `query($id: ID!, $at: Int) { task(id: $id, minPosition: $at) {
 const HISTORY = `query($id: ID!, $after: Int!) { eventHistory(taskId: $id, after: $after, first: 200) {
   nodes { sequence type timestamp actor source } } }`;
 
+const MOMENT = `query($id: ID!, $from: Int!, $to: Int!) {
+  taskAt(taskId: $id, sequence: $to) { status updatedAt } taskDiff(taskId: $id, from: $from, to: $to) { path before after } }`;
+
 export class Detail {
   /**
    * @param {HTMLElement} place
@@ -70,7 +73,7 @@ export class Detail {
   }
 
   draw(task, events) {
-    const typed = [...this.place.querySelectorAll("textarea, input")].map((field) => [field.id, field.value]);
+    const typed = [...this.place.querySelectorAll("textarea, input:not([type=range])")].map((field) => [field.id, field.value]);
     const focused = this.shown === task.id ? document.activeElement?.id : null;
     this.place.hidden = false;
     const parts = [
@@ -86,6 +89,7 @@ export class Detail {
       this.runs(task),
       task.artifacts.length && section("Artifacts", list(task.artifacts, (artifact) => [artifactLink(artifact), artifact.description ? ` ${artifact.description}` : ""])),
       this.prompt(),
+      this.timeTravel(task),
       section("History", list(events.toReversed(), (event) => [`${event.sequence} `, element("span", { className: "soft" }, `${clock(event.timestamp)} `), `${event.type} `, element("span", { className: "soft" }, `${event.actor} (${event.source})`)])),
     ];
     this.place.replaceChildren(...parts.filter((part) => part instanceof Node));
@@ -142,6 +146,29 @@ export class Detail {
       element("span", { className: "soft" }, `${plain(run.status)} · attempt ${run.attempt} · iteration ${run.iteration}${run.maxIterations ? `/${run.maxIterations}` : ""}${usage(run.usage)} `),
       button("View logs", () => this.actions.logs(run)),
     ]));
+  }
+
+  /** The task as it was after any of its events, and what that event changed. */
+  timeTravel(task) {
+    const range = element("input", { type: "range", id: "moment", min: 1, max: task.sequence, value: task.sequence, ariaLabel: "Event" });
+    const told = element("output", { className: "soft" }, `as of event ${task.sequence}`);
+    const changes = element("pre", { id: "changes", hidden: true });
+    let turn = 0;
+    range.addEventListener("input", async () => {
+      const mine = (turn += 1);
+      const to = Number(range.value);
+      try {
+        const { taskAt, taskDiff } = await query(MOMENT, { id: task.id, from: Math.max(1, to - 1), to });
+        if (mine !== turn || !taskAt) return;
+        told.textContent = `as of event ${to}, ${clock(taskAt.updatedAt)}: ${plain(taskAt.status)}`;
+        const shown = (value) => (value === null ? "–" : JSON.stringify(value));
+        changes.textContent = taskDiff.map(({ path, before, after }) => `${path}: ${shown(before)} → ${shown(after)}`).join("\n");
+        changes.hidden = !taskDiff.length;
+      } catch (error) {
+        this.actions.failed(error);
+      }
+    });
+    return section("Time travel", range, element("div", {}, told), changes);
   }
 
   prompt() {

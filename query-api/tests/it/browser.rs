@@ -43,6 +43,10 @@ async fn a_plan_is_approved_on_the_board_and_the_log_is_live() {
     })
     .await;
     assert_eq!(browser.run("document.title").await, "Muster", "text is never read as HTML");
+    browser.run("moment.value = 1; moment.dispatchEvent(new Event('input'))").await;
+    browser.until("document.getElementById('detail').textContent.includes('as of event 1, ')").await;
+    browser.run("moment.value = 2; moment.dispatchEvent(new Event('input'))").await;
+    browser.until("document.getElementById('changes').textContent.includes('/sequence: 1 → 2')").await;
     browser.picture("approved").await;
 
     server.shutdown.trigger();
