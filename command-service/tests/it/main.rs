@@ -4,6 +4,7 @@
 
 mod support;
 
+mod campaign;
 mod claims;
 mod commands;
 mod faults;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-pub use faulty_log::{Fault, FaultyLog, REFUSED_TITLE};
+pub use faulty_log::{Chance, Fault, FaultyLog, REFUSED_TITLE};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const PARTITIONS: u32 = 3;
@@ -87,6 +87,11 @@ impl App {
     pub async fn stop(self) -> Arc<dyn EventLog> {
         assert!(self.shutdown.drain(PATIENCE).await, "the writers did not stop");
         self.log
+    }
+
+    /// As [`App::stop`], while others still hold the app.
+    pub async fn stop_now(&self) {
+        assert!(self.shutdown.drain(PATIENCE).await, "the writers did not stop");
     }
 
     pub async fn send(&self, user: &str, method: Method, path: &str, key: Option<Uuid>, body: Option<&str>) -> Answer {

@@ -1,6 +1,7 @@
 //! A log in memory whose appends can be made to fail, to hang, or to lose their answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -31,8 +32,21 @@ pub struct FaultyLog {
     faults: Arc<Mutex<Vec<Fault>>>,
     /// Appends wait for a permit while there is a gate.
     gate: Arc<Mutex<Option<Arc<Semaphore>>>>,
-    waiting: Arc<std::sync::atomic::AtomicUsize>,
+    waiting: Arc<AtomicUsize>,
     sizes: Arc<Mutex<Vec<usize>>>,
+    /// Of a hundred appends, how many fail by chance.
+    percent: Arc<AtomicUsize>,
+    chance: Arc<parking_lot::Mutex<Chance>>,
+}
+
+/// Numbers that look random and are the same in each run.
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
 }
 
 impl FaultyLog {
@@ -43,7 +57,20 @@ impl FaultyLog {
             gate: Arc::default(),
             waiting: Arc::default(),
             sizes: Arc::default(),
+            percent: Arc::default(),
+            chance: Arc::new(parking_lot::Mutex::new(Chance(7))),
         }
+    }
+
+    /// From now on so many of a hundred appends fail, in any way.
+    pub fn fail_by_chance(&self, percent: usize) {
+        self.percent.store(percent, Ordering::SeqCst);
+    }
+
+    fn by_chance(&self) -> Option<Fault> {
+        const FAULTS: [Fault; 3] = [Fault::WrittenButLost, Fault::LostUnwritten, Fault::Unavailable];
+        let mut chance = self.chance.lock();
+        (chance.below(100) < self.percent.load(Ordering::SeqCst)).then(|| FAULTS[chance.below(FAULTS.len())])
     }
 
     /// The next appends fail like this, in order.
@@ -60,7 +87,7 @@ impl FaultyLog {
 
     /// How many appends wait at the gate.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(std::sync::atomic::Ordering::SeqCst)
+        self.waiting.load(Ordering::SeqCst)
     }
 
     /// Number of events of each append so far.
@@ -85,16 +112,15 @@ impl PartitionWriter for Writer {
     }
 
     async fn append(&mut self, expected_end: LogOffset, events: &[Arc<Event>]) -> Result<Appended, Error> {
-        use std::sync::atomic::Ordering::SeqCst;
         let gate = self.log.gate.lock().await.clone();
         if let Some(gate) = gate {
-            self.log.waiting.fetch_add(1, SeqCst);
+            self.log.waiting.fetch_add(1, Ordering::SeqCst);
             gate.acquire().await.expect("it is never closed").forget();
-            self.log.waiting.fetch_sub(1, SeqCst);
+            self.log.waiting.fetch_sub(1, Ordering::SeqCst);
         }
         self.log.sizes.lock().await.push(events.len());
         let mut faults = self.log.faults.lock().await;
-        let fault = (!faults.is_empty()).then(|| faults.remove(0));
+        let fault = if faults.is_empty() { self.log.by_chance() } else { Some(faults.remove(0)) };
         drop(faults);
         let partition = self.inner.partition();
         if events.iter().any(|event| matches!(&event.data, EventData::TaskCreated(task) if task.title == REFUSED_TITLE))
