@@ -7,8 +7,10 @@ use futures::StreamExt;
 use muster_client::domain::event::Event;
 use muster_client::domain::id::{ProjectId, TaskId};
 use muster_client::domain::state::fold_task;
+use muster_test_kit::eventually;
 use serde_json::{Value, json};
 
+use crate::support::WITHIN;
 use crate::support::cli::{Ran, command, muster, run};
 use crate::support::graphql;
 use crate::support::repository::git;
@@ -23,8 +25,8 @@ async fn both_tasks_are_merged_and_every_surface_tells_the_same() {
     let played = Played::read(&ran);
     played.check_story();
     played.check_surfaces(&server).await;
-    check_repository(&folder.path().join("greeter"));
-    check_nothing_left(&server);
+    check_repository(&folder.path().join("greeter")).await;
+    check_nothing_left(&server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +38,7 @@ async fn without_a_server_it_starts_one_and_leaves_nothing() {
     let ran = run(demo).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     Played::read(&ran).check_story();
-    check_repository(&repository);
+    check_repository(&repository).await;
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["greeter"], "the private server's data is gone");
 }
@@ -171,26 +173,24 @@ impl Played {
 }
 
 /// The merged branch: both tasks' work in it, checked out, clean, and no worktree left.
-pub fn check_repository(repository: &Path) {
+pub async fn check_repository(repository: &Path) {
     let log = git(repository, &["log", "--format=%s", "main"]);
     for title in ["Greet people by name", "Shout when asked to"] {
         assert_eq!(log.lines().filter(|subject| subject.ends_with(title)).count(), 1, "{log}");
     }
     assert_eq!(git(repository, &["status", "--porcelain"]), "");
-    assert_eq!(git(repository, &["worktree", "list"]).lines().count(), 1);
+    eventually(WITHIN, || async { git(repository, &["worktree", "list"]).lines().count() == 1 }).await;
     let readme = std::fs::read_to_string(repository.join("README.md")).expect("the README");
     assert!(readme.contains("--shout"), "the working tree came along: {readme}");
 }
 
 /// No session's folder and no agent's process is left.
-pub fn check_nothing_left(server: &DevServer) {
+pub async fn check_nothing_left(server: &DevServer) {
     let sessions = server.data_dir().join("runner/sessions");
-    let left: Vec<_> = std::fs::read_dir(&sessions).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    assert!(left.is_empty(), "{left:?}");
-    let agents: Vec<_> = std::fs::read_dir("/proc")
-        .expect("/proc")
-        .flatten()
-        .filter(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&sessions)))
-        .collect();
-    assert!(agents.is_empty(), "{agents:?}");
+    let folders = || std::fs::read_dir(&sessions).into_iter().flatten().count();
+    let works_there = |process: &std::fs::DirEntry| {
+        std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&sessions))
+    };
+    let agents = || std::fs::read_dir("/proc").into_iter().flatten().flatten().filter(works_there).count();
+    eventually(WITHIN, || async { (folders(), agents()) == (0, 0) }).await;
 }

@@ -12,8 +12,8 @@ async fn the_demo_plays_on_kafka_and_its_topics_are_open_to_others() {
     let played = Played::read(&ran);
     played.check_story();
     played.check_surfaces(&server).await;
-    check_repository(&folder.path().join("greeter"));
-    check_nothing_left(&server);
+    check_repository(&folder.path().join("greeter")).await;
+    check_nothing_left(&server).await;
 
     let registry = server.ready.registry.clone().expect("the registry's address is told");
     assert!(server.ready.kafka.is_some(), "Kafka's address is told");

@@ -33,6 +33,6 @@ async fn killed_while_an_agent_works_it_ends_once_after_the_restart() {
     let played = Played::read(&ran);
     played.check_once_and_in_order();
     played.check_surfaces(&server).await;
-    check_repository(&folder.path().join("greeter"));
-    check_nothing_left(&server);
+    check_repository(&folder.path().join("greeter")).await;
+    check_nothing_left(&server).await;
 }
