@@ -172,8 +172,28 @@ impl CommandService {
         run.lease.as_ref().map(|lease| lease.expires_at)
     }
 
-    /// Sends a command to its partition, after looking whether the caller may know of the project.
+    /// Sends a command to its partition, and counts what it came to.
     async fn submit(
+        &self,
+        who: &Who,
+        key: CommandId,
+        project_id: ProjectId,
+        request: CommandRequest,
+    ) -> Result<Accepted, Problem> {
+        let name = command_name(&request.command);
+        let answer = self.pass_on(who, key, project_id, request).await;
+        let outcome = match &answer {
+            Ok(accepted) if accepted.repeated => "repeated",
+            Ok(accepted) if accepted.outcome.event_ids.is_empty() => "unchanged",
+            Ok(_) => "accepted",
+            Err(problem) => problem.code().code,
+        };
+        metrics::counter!("muster_commands_total", "command" => name, "outcome" => outcome).increment(1);
+        answer
+    }
+
+    /// Passes a command on, after looking whether the caller may know of the project.
+    async fn pass_on(
         &self,
         who: &Who,
         key: CommandId,
@@ -186,7 +206,6 @@ impl CommandService {
         self.check_key(who, key, project_id)?;
         self.check_repository(who, key, project_id, &command).await?;
         let digest = crate::digest::digest(project_id, &command, &who.actor.user);
-        let name = command_name(&command);
         let request = Request {
             command_id: key,
             digest,
@@ -197,15 +216,7 @@ impl CommandService {
             command,
         };
         let handle = self.partition_of(project_id);
-        let answer = handle.submit(request, who.actor.clone(), who.source).await;
-        let answer = answer.map_err(of_refusal);
-        let outcome = match &answer {
-            Ok(accepted) if accepted.repeated => "repeated",
-            Ok(_) => "accepted",
-            Err(problem) => problem.code().code,
-        };
-        metrics::counter!("muster_commands_total", "command" => name, "outcome" => outcome).increment(1);
-        answer
+        handle.submit(request, who.actor.clone(), who.source).await.map_err(of_refusal)
     }
 
     fn partition_of(&self, project_id: ProjectId) -> &Handle {
