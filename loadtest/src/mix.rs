@@ -101,6 +101,14 @@ mod tests {
     }
 
     #[test]
+    fn events_are_as_large_as_real_ones() {
+        let events = Mix::new().unwrap().take(4_000).unwrap();
+        let records = muster_event_log::limits::Record::all(&events).unwrap();
+        let mean = records.iter().map(muster_event_log::limits::Record::value_bytes).sum::<usize>() / records.len();
+        assert!((350..600).contains(&mean), "an event is {mean} bytes of Avro on average");
+    }
+
+    #[test]
     fn a_whole_life_is_told() {
         let events = Mix::new().unwrap().take(PROJECTS * 200).unwrap();
         let types: BTreeSet<_> = events.iter().map(|event| event.event_type()).collect();
