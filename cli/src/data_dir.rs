@@ -56,11 +56,6 @@ impl DataDir {
         self.root.join("runner")
     }
 
-    /// Payloads that are too large for the log.
-    pub fn blobs(&self) -> PathBuf {
-        self.root.join("blobs")
-    }
-
     /// The user's token.
     pub fn token_file(&self) -> PathBuf {
         self.root.join("token")

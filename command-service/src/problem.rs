@@ -98,7 +98,7 @@ fn of_rejection(rejection: &Rejection) -> Problem {
         Rejection::RunNotFound { run_id } => with("id", run_id.to_string().into()),
         Rejection::SessionNotFound { session_id } => with("id", session_id.to_string().into()),
         Rejection::QuestionNotFound { question_id } => with("id", question_id.to_string().into()),
-        Rejection::ProjectNotFound | Rejection::ProjectExists | Rejection::DependencyCycle => problem,
+        Rejection::ProjectNotFound | Rejection::ProjectExists => problem,
     }
 }
 
@@ -141,7 +141,6 @@ mod tests {
             Rejection::PlanDigestMismatch { current: String::new() },
             Rejection::InvalidTransition { status: TaskStatus::Done, action: String::new() },
             Rejection::EvidenceMissing { criteria: Vec::new() },
-            Rejection::DependencyCycle,
             Rejection::UnknownDependency { task_id: TaskId(id) },
             Rejection::InvalidArgument { field: String::new(), message: String::new() },
             Rejection::TooLong { field: String::new(), limit: 1, actual: 2 },

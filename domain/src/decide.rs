@@ -43,18 +43,21 @@ pub struct Request {
 /// # Errors
 /// A [`Rejection`]; nothing happened then.
 pub fn handle(state: &ProjectState, request: &Request, ctx: &mut Context<'_>) -> Result<Vec<Event>, Rejection> {
+    let decided = request.command.decide(state, ctx);
+    // Who may not ask, or asks about nothing, learns no sequence.
+    if let Err(rejection) = &decided
+        && (rejection.is_not_found() || matches!(rejection, Rejection::Forbidden { .. }))
+    {
+        return Err(rejection.clone());
+    }
     if let Some(expected) = request.expected_sequence {
-        let current = request
-            .command
-            .task_id()
-            .and_then(|id| state.tasks.get(&id))
-            .map_or_else(|| request.command.task_id().map_or(state.position, |_| 0), |task| task.sequence);
+        let current =
+            request.command.task_id().map_or(state.position, |id| state.tasks.get(&id).map_or(0, |task| task.sequence));
         if expected != current {
             return Err(Rejection::SequenceMismatch { expected, current });
         }
     }
-    let drafts = request.command.decide(state, ctx)?;
-    Ok(seal(state, request, drafts, ctx))
+    Ok(seal(state, request, decided?, ctx))
 }
 
 fn seal(state: &ProjectState, request: &Request, drafts: Vec<Draft>, ctx: &mut Context<'_>) -> Vec<Event> {
@@ -86,4 +89,58 @@ fn seal(state: &ProjectState, request: &Request, drafts: Vec<Draft>, ctx: &mut C
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{InjectPrompt, UpdateTask};
+    use crate::testing::{OWNER, given_project, task, task_id};
+
+    fn ask(user: &str, expected: u64, command: impl Into<Command>) -> Result<Vec<Event>, Rejection> {
+        let state = given_project().when(task(1)).ok().state;
+        let request = Request {
+            command_id: CommandId(Uuid::from_u128(99)),
+            digest: "d".to_owned(),
+            project_id: ProjectId(Uuid::from_u128(1)),
+            expected_sequence: Some(expected),
+            correlation_id: Uuid::from_u128(99),
+            causation_id: None,
+            command: command.into(),
+        };
+        let mut ctx = Context {
+            now: crate::time::Timestamp::default(),
+            actor: Actor { user: user.to_owned(), admin: false },
+            source: crate::model::Source::Cli,
+            limits: Limits::default(),
+            ids: &mut SeededIds::new(1),
+        };
+        handle(&state, &request, &mut ctx)
+    }
+
+    fn prompt(n: u64) -> InjectPrompt {
+        InjectPrompt { task_id: task_id(n), message: "hint".to_owned() }
+    }
+
+    #[test]
+    fn only_the_sequence_that_was_seen_is_acted_on() {
+        assert_eq!(ask(OWNER, 2, prompt(1)).unwrap().len(), 1);
+        assert_eq!(ask(OWNER, 1, prompt(1)).unwrap_err().code(), "sequence_mismatch");
+        assert_eq!(ask(OWNER, 3, prompt(1)).unwrap_err().code(), "sequence_from_future");
+        let nothing = UpdateTask {
+            task_id: task_id(1),
+            title: None,
+            description: None,
+            priority: None,
+            complexity: None,
+            acceptance_criteria: None,
+        };
+        assert_eq!(ask(OWNER, 1, nothing).unwrap_err().code(), "sequence_mismatch");
+    }
+
+    #[test]
+    fn a_stranger_learns_no_sequence() {
+        assert_eq!(ask("eve", 1, prompt(1)).unwrap_err().code(), "forbidden");
+        assert_eq!(ask(OWNER, 1, prompt(7)).unwrap_err().code(), "task_not_found");
+    }
 }

@@ -87,22 +87,19 @@ pub enum Rejection {
         /// What was to be done.
         action: String,
     },
-    /// 422. Run the verification that shows the missing criteria.
+    /// 409. Run the verification that shows the missing criteria.
     #[error("{} acceptance criteria have no evidence", criteria.len())]
     EvidenceMissing {
         /// The criteria without evidence.
         criteria: Vec<String>,
     },
-    /// 422. Name other dependencies.
-    #[error("the dependencies form a cycle")]
-    DependencyCycle,
     /// 422. Name a task of the same project.
     #[error("a dependency is no task of this project: {task_id}")]
     UnknownDependency {
         /// The dependency.
         task_id: TaskId,
     },
-    /// 422. Correct the field.
+    /// 400. Correct the field.
     #[error("{field}: {message}")]
     InvalidArgument {
         /// The field.
@@ -148,7 +145,6 @@ impl Rejection {
             Self::PlanDigestMismatch { .. } => "plan_digest_mismatch",
             Self::InvalidTransition { .. } => "invalid_transition",
             Self::EvidenceMissing { .. } => "evidence_missing",
-            Self::DependencyCycle => "dependency_cycle",
             Self::UnknownDependency { .. } => "unknown_dependency",
             Self::InvalidArgument { .. } => "invalid_argument",
             Self::TooLong { .. } => "too_long",
@@ -160,6 +156,19 @@ impl Rejection {
                 }
             }
         }
+    }
+
+    /// Whether it says that something named does not exist.
+    pub const fn is_not_found(&self) -> bool {
+        matches!(
+            self,
+            Self::ProjectNotFound
+                | Self::TaskNotFound { .. }
+                | Self::SubtaskNotFound { .. }
+                | Self::RunNotFound { .. }
+                | Self::SessionNotFound { .. }
+                | Self::QuestionNotFound { .. }
+        )
     }
 
     pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {

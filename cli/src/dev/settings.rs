@@ -43,11 +43,9 @@ pub fn complete(config: &mut Config, url: &str, servers: &Servers, data: &DataDi
     let service_token = data.ensure_service_token()?;
     config.auth.tokens.push(token(&user_token, &user_name(), false));
     config.auth.tokens.push(token(&service_token, SERVICE_USER, true));
-    config.command.blob_dir = data.blobs();
     url.clone_into(&mut config.query.command_url);
     config.query.command_token = Some(Secret::new(&service_token));
     url.clone_into(&mut config.runner.command_url);
-    url.clone_into(&mut config.runner.query_url);
     config.runner.token = Some(Secret::new(&service_token));
     config.runner.data_dir = data.runner();
     Ok(())

@@ -51,7 +51,8 @@ pub(super) fn waiting_plan<'t>(task: &'t Task, digest: Option<&str>, action: &st
         };
         return Err(Rejection::AlreadyDecided { what: "the plan".to_owned(), decision });
     }
-    if task.status != TaskStatus::PlanReview {
+    // A plan can be decided on as soon as it is seen, which is before its planner has ended.
+    if !matches!(task.status, TaskStatus::PlanReview | TaskStatus::Planning) {
         return Err(Rejection::InvalidTransition { status: task.status, action: action.to_owned() });
     }
     match digest {
@@ -75,8 +76,10 @@ pub(super) fn approve(drafts: &mut Drafts, by: &str) {
 mod tests {
     use super::*;
     use crate::command::RejectPlan;
-    use crate::model::SubtaskStatus;
-    use crate::testing::{given_plan, given_project, task, task_id};
+    use crate::model::{RunResult, SubtaskStatus};
+    use crate::testing::{
+        complete, given_claimed, given_plan, given_project, plan, report, reports, started, task, task_id,
+    };
 
     fn approve_1() -> ApprovePlan {
         ApprovePlan { task_id: task_id(1), digest: None }
@@ -108,6 +111,19 @@ mod tests {
             .ok()
             .when(RejectPlan { task_id: task_id(1), digest: None, reason: "no".to_owned() })
             .then_rejected("already_decided");
+    }
+
+    #[test]
+    fn a_plan_can_be_approved_as_soon_as_it_is_seen() {
+        let (scenario, claim) = given_claimed();
+        let scenario = scenario.when(reports(&claim, vec![started(), plan(&[("One", &[])])])).ok();
+        let state = scenario
+            .when(approve_1())
+            .then_events(&["user.approved_plan", "plan.approved", "subtask.status_changed", "task.status_changed"])
+            .when(report(&claim, complete(RunResult::Succeeded)))
+            .then_events(&["run.complete", "work.released", "agent.status_changed"])
+            .state;
+        assert_eq!(state.tasks[&task_id(1)].status, TaskStatus::Ready);
     }
 
     #[test]

@@ -294,8 +294,11 @@ fn plan_digest(plan: &str, chunks: &[PlanChunk]) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Puts the card where a plan belongs after its planner is done.
+/// Puts the card where a plan belongs after its planner is done, unless it was decided on before.
 pub(super) fn settle_plan(drafts: &mut Drafts, state: &ProjectState) {
+    if drafts.task.plan.as_ref().is_some_and(|plan| plan.verdict.is_some()) {
+        return;
+    }
     drafts.move_to(TaskStatus::PlanReview, None);
     if state.project.as_ref().is_some_and(|project| !project.settings.require_plan_approval) {
         super::approve_plan::approve(drafts, "orchestrator");

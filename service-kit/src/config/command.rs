@@ -1,7 +1,5 @@
 //! The write side's section. It must never know what a command is: these are sizes, counts and times.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 /// Limits and places of the command service.
@@ -15,8 +13,6 @@ pub struct CommandConfig {
     pub idempotency_window: usize,
     pub lease_default_ms: u64,
     pub lease_max_ms: u64,
-    pub inline_payload_max_bytes: usize,
-    pub blob_dir: PathBuf,
 }
 
 impl Default for CommandConfig {
@@ -29,8 +25,6 @@ impl Default for CommandConfig {
             idempotency_window: 100_000,
             lease_default_ms: 60_000,
             lease_max_ms: 600_000,
-            inline_payload_max_bytes: 65_536,
-            blob_dir: ".muster/blobs".into(),
         }
     }
 }

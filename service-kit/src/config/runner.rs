@@ -12,7 +12,6 @@ use super::Secret;
 pub struct RunnerConfig {
     pub data_dir: PathBuf,
     pub command_url: String,
-    pub query_url: String,
     pub token: Option<Secret>,
     pub max_concurrent_sessions: usize,
     pub heartbeat_ms: u64,
@@ -31,7 +30,6 @@ impl Default for RunnerConfig {
         Self {
             data_dir: ".muster/runner".into(),
             command_url: "http://127.0.0.1:4401".into(),
-            query_url: "http://127.0.0.1:4400".into(),
             token: None,
             max_concurrent_sessions: 2,
             heartbeat_ms: 10_000,

@@ -57,10 +57,8 @@ codes! {
     PLAN_DIGEST_MISMATCH = "plan_digest_mismatch", 409, "The plan is not the one that was shown";
     INVALID_TRANSITION = "invalid_transition", 409, "The current status does not allow this";
     EVIDENCE_MISSING = "evidence_missing", 409, "An acceptance criterion lacks evidence";
-    DEPENDENCY_CYCLE = "dependency_cycle", 409, "The dependencies form a cycle";
     BODY_TOO_LARGE = "body_too_large", 413, "The body is too large";
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", 415, "The body is not application/json";
-    TITLE_TOO_LONG = "title_too_long", 422, "The title is too long";
     LIMIT_EXCEEDED = "limit_exceeded", 422, "A limit would be exceeded";
     NOT_A_GIT_REPOSITORY = "not_a_git_repository", 422, "The directory is not a git repository";
     VERIFICATION_COMMAND_NOT_FOUND = "verification_command_not_found", 422, "A verification command does not exist";
