@@ -121,3 +121,37 @@ fn field(bytes: &mut Vec<u8>, value: Option<&[u8]>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use muster_domain::id::ProjectId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ReadStore;
+
+    #[tokio::test]
+    async fn the_rows_are_those_of_the_history() {
+        let url = muster_test_kit::fresh_database("limits").await;
+        let store = ReadStore::connect(&url, 2).await.unwrap();
+        let events: Vec<_> = muster_schemas::samples::sample_events()
+            .into_iter()
+            .map(|event| Arc::new(Event { project_id: ProjectId(Uuid::from_u128(1)), ..event }))
+            .collect();
+        let records: Vec<_> = (0..).zip(events.iter().cloned()).collect();
+        store.apply_batch(0, &records, 1000).await.unwrap();
+
+        for indexes in [Indexes::None, Indexes::AsTheHistory] {
+            let mut copy = BareCopy::connect(&url, indexes).await.unwrap();
+            copy.append(&CopyData::of(&events).unwrap()).await.unwrap();
+            let table = copy.copy.split_whitespace().nth(1).unwrap().to_owned();
+            let differing = format!(
+                "select count(*) from event_history h full join {table} l using (project_id, position)
+                 where to_jsonb(h) - 'audit_hash' is distinct from to_jsonb(l) - 'audit_hash'"
+            );
+            let differing: i64 =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(differing)).fetch_one(store.pool()).await.unwrap();
+            assert_eq!(differing, 0, "{indexes:?}");
+        }
+    }
+}
