@@ -51,7 +51,7 @@ reference! {
     "command.lease_default_ms": "Lease of a claim that names no duration, in milliseconds.",
     "command.lease_max_ms": "Longest lease a claim may ask for, in milliseconds.",
     "projector.batch_max_events": "Most events in one transaction of the read store.",
-    "projector.batch_max_wait_ms": "How long a batch that is not full may wait for more events, in milliseconds.",
+    "projector.batch_max_wait_ms": "How long a batch that is not full waits for more events, in milliseconds; 0 takes what is there. Waiting makes larger batches and later subscribers.",
     "projector.health_port": "TCP port of the projector's health and metrics; 0 takes a free one.",
     "query.max_complexity": "Largest complexity of a GraphQL operation. Beyond it: `query_too_complex`.",
     "query.max_depth": "Deepest nesting of a GraphQL operation.",

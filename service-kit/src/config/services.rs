@@ -89,7 +89,7 @@ pub struct ProjectorConfig {
 
 impl Default for ProjectorConfig {
     fn default() -> Self {
-        Self { batch_max_events: 1_000, batch_max_wait_ms: 5, health_port: 4402 }
+        Self { batch_max_events: 1_000, batch_max_wait_ms: 0, health_port: 4402 }
     }
 }
 
