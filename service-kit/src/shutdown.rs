@@ -2,14 +2,18 @@
 //! It must never stop a task by force before the deadline.
 
 use std::io;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Exit status after a second signal: as the shell reports a process that SIGINT ended.
 const EXIT_ON_SECOND_SIGNAL: i32 = 130;
+/// How long the last words may take: whoever reads them may be stuck as well.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(200);
 
 /// The stop of a process, or of a part of it. Clones are the same stop.
 #[derive(Debug, Clone, Default)]
@@ -26,28 +30,37 @@ impl Shutdown {
         Self::default()
     }
 
-    /// A stop that SIGTERM and SIGINT start as well; the second signal exits the process at once.
-    /// Fails when the signal handlers cannot be installed. Needs a tokio runtime.
+    /// A stop that SIGTERM and SIGINT start as well; the second signal exits the process at once, however busy the
+    /// caller's runtime is: signals are heard on a thread of their own.
+    /// Fails when the signal handlers cannot be installed or the thread cannot start.
     pub fn on_signals() -> io::Result<Self> {
         let shutdown = Self::new();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let heard = runtime::Builder::new_current_thread().enable_io().build()?;
+        let (terminate, interrupt) = {
+            let _entered = heard.enter();
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        };
         let stop = shutdown.clone();
-        tokio::spawn(async move {
-            loop {
-                let name = tokio::select! {
-                    _ = terminate.recv() => "SIGTERM",
-                    _ = interrupt.recv() => "SIGINT",
-                };
-                if stop.is_triggered() {
-                    tracing::warn!(signal = name, "stopping at once");
-                    std::process::exit(EXIT_ON_SECOND_SIGNAL);
-                }
-                tracing::info!(signal = name, "stopping; once more to stop at once");
-                stop.trigger();
-            }
-        });
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || heard.block_on(stop.obey(terminate, interrupt)))?;
         Ok(shutdown)
+    }
+
+    async fn obey(self, mut terminate: Signal, mut interrupt: Signal) {
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            if self.is_triggered() {
+                let said = aside(move || tracing::warn!(signal = name, "stopping at once"));
+                let _too_late = said.recv_timeout(LAST_WORDS_WITHIN);
+                exit_at_once();
+            }
+            self.trigger();
+            aside(move || tracing::info!(signal = name, "stopping; once more to stop at once"));
+        }
     }
 
     /// A part that stops when this one does, and may be stopped alone. This one's drain waits for its work too.
@@ -96,4 +109,22 @@ impl Shutdown {
         self.tasks.close();
         tokio::time::timeout(grace, self.tasks.wait()).await.is_ok()
     }
+}
+
+/// Speaks on another thread, as a full pipe would keep the speaker from hearing the next signal. Tells when it is done.
+fn aside(speak: impl FnOnce() + Send + 'static) -> mpsc::Receiver<()> {
+    let (done, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        speak();
+        // Nobody need wait for it.
+        let _ = done.send(());
+    });
+    said
+}
+
+/// Ends the process without its exit handlers, any of which may wait for what does not end.
+#[expect(unsafe_code, reason = "_exit(2) has no wrapper, and exit(3) waits for another thread that is in it")]
+fn exit_at_once() -> ! {
+    // SAFETY: the call takes a number and does not return.
+    unsafe { libc::_exit(EXIT_ON_SECOND_SIGNAL) }
 }
