@@ -47,6 +47,12 @@ struct TextBody {
     schema: String,
 }
 
+#[derive(Deserialize)]
+struct CompatibilityBody {
+    #[serde(rename = "compatibilityLevel")]
+    compatibility_level: String,
+}
+
 /// What the registry said: a body, or a refusal with its reason.
 type Answer<T> = Result<T, (StatusCode, String)>;
 
@@ -87,8 +93,19 @@ impl Registry {
         match answer {
             Ok(_) => Ok(true),
             Err((StatusCode::NOT_FOUND, _)) => Ok(false),
+            // Another process was setting it at the same time.
+            Err((StatusCode::CONFLICT, reason)) => match self.compatibility(subject).await?.as_deref() {
+                Some("FULL_TRANSITIVE") => Ok(true),
+                _ => Err(refused(subject, StatusCode::CONFLICT, &reason)),
+            },
             Err((status, reason)) => Err(refused(subject, status, &reason)),
         }
+    }
+
+    /// The subject's own rule.
+    async fn compatibility(&self, subject: &str) -> Result<Option<String>, Error> {
+        let answer: Answer<CompatibilityBody> = self.call(Method::GET, &format!("config/{subject}"), None).await?;
+        Ok(answer.ok().map(|body| body.compatibility_level))
     }
 
     /// The schema's id: it is only registered when the subject does not have it yet.
@@ -101,7 +118,14 @@ impl Registry {
         let ruled = self.set_compatibility(subject).await?;
         let path = format!("subjects/{subject}/versions");
         let registered: Answer<IdBody> = self.call(Method::POST, &path, body()).await?;
-        let IdBody { id } = registered.map_err(|(status, reason)| refused(subject, status, &reason))?;
+        let id = match registered {
+            Ok(IdBody { id }) => id,
+            // Another process may have registered it at the same time; it is refused only when it still is not there.
+            Err((status, reason)) => {
+                let found: Answer<IdBody> = self.call(Method::POST, &format!("subjects/{subject}"), body()).await?;
+                found.map_err(|_| refused(subject, status, &reason))?.id
+            }
+        };
         if !ruled && !self.set_compatibility(subject).await? {
             return Err(Error::Schema {
                 subject: subject.to_owned(),

@@ -115,6 +115,26 @@ async fn kafka_refuses_what_does_not_fit() {
     assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
 }
 
+/// Services start together: each registers every schema and sets every subject's rule.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_processes_may_set_kafka_up_at_once() {
+    let servers = muster_test_kit::shared_kafka().await;
+    let config = KafkaConfig {
+        topic_prefix: format!("setup-{}", Uuid::new_v4().simple()),
+        partitions: 3,
+        ..KafkaConfig::new(&servers.bootstrap, &servers.registry_url)
+    };
+    let connecting: Vec<_> = (0..4)
+        .map(|_| {
+            let config = config.clone();
+            tokio::spawn(async move { KafkaLog::connect(&config).await.map(|log| log.partition_count()) })
+        })
+        .collect();
+    for connected in connecting {
+        assert_eq!(connected.await.unwrap().unwrap(), 3);
+    }
+}
+
 /// The registry itself keeps anybody, not only this build, from an incompatible schema.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_registry_refuses_an_incompatible_schema() {
