@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::Decide;
+use super::failure::move_subtask;
 use super::task_of;
 use crate::decide::{Context, Draft, Drafts, leave_lease};
 use crate::event::{RunFailed, UserCancelledTask};
 use crate::id::TaskId;
-use crate::model::{BuildError, BuildErrorKind, MemberRole, ReleaseReason, SessionStatus, TaskStatus};
+use crate::model::{BuildError, BuildErrorKind, MemberRole, ReleaseReason, SessionStatus, SubtaskStatus, TaskStatus};
 use crate::rejection::Rejection;
 use crate::state::ProjectState;
 
@@ -42,8 +43,8 @@ impl Decide for CancelTask {
         }
         let mut drafts = Drafts::new(task.clone(), ctx.now);
         drafts.push(UserCancelledTask { user_id: ctx.actor.user.clone(), reason: self.reason.clone() });
-        let live: Vec<_> = task.live_runs().map(|run| run.id).collect();
-        for run_id in live {
+        let live: Vec<_> = task.live_runs().map(|run| (run.id, run.subtask_id)).collect();
+        for (run_id, subtask_id) in live {
             let error = BuildError {
                 kind: BuildErrorKind::Cancelled,
                 message: format!("cancelled by {}", ctx.actor.user),
@@ -52,6 +53,7 @@ impl Decide for CancelTask {
             };
             drafts.push(RunFailed { run_id, error, will_retry: false });
             leave_lease(&mut drafts, state, run_id, ReleaseReason::Cancelled, SessionStatus::Failed);
+            move_subtask(&mut drafts, subtask_id, SubtaskStatus::Ready);
         }
         drafts.move_to(TaskStatus::Cancelled, self.reason.as_deref());
         Ok(drafts.finish())
@@ -62,7 +64,7 @@ impl Decide for CancelTask {
 mod tests {
     use super::*;
     use crate::command::Report;
-    use crate::testing::{given_claimed, given_project, report, task, task_id};
+    use crate::testing::{approved_claim, given_claimed, given_project, report, task, task_id};
 
     fn cancel() -> CancelTask {
         CancelTask { task_id: task_id(1), reason: Some("changed my mind".to_owned()) }
@@ -77,6 +79,13 @@ mod tests {
             .then_events(&["user.cancelled_task", "task.status_changed"])
             .when(cancel())
             .then_rejected("already_decided");
+    }
+
+    #[test]
+    fn a_chunk_under_way_is_ready_again() {
+        let (scenario, _) = approved_claim();
+        let state = scenario.when(cancel()).ok().state;
+        assert_eq!(state.tasks[&task_id(1)].subtasks[0].status, SubtaskStatus::Ready);
     }
 
     #[test]
