@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_client::domain::model::{BuildError, BuildErrorKind};
+use muster_client::domain::model::{BuildError, BuildErrorKind, Role};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
@@ -63,6 +63,26 @@ pub(super) async fn run(agent: &mut Agent, call: &Call<'_>) -> Result<Answer, Bu
         let message = crate::text::shorten(&format!("the agent says it failed: {error}"), SUMMARY_MAX_BYTES);
         return Err(failure(BuildErrorKind::AgentFailed, message));
     }
-    let message = message.unwrap_or_else(|| agent.digest.lock().tail().to_owned());
+    let message = message.unwrap_or_else(|| last_words(call.order.role, agent.digest.lock().tail()));
     Ok(Answer { message, exit_code: Some(0), stop_reason: None, tokens, cost_usd, model })
+}
+
+/// What an agent that only prints has said in the end: its last line, as those before tell of the way there. A planner's
+/// is all of it, as that may be its plan.
+fn last_words(role: Role, output: &str) -> String {
+    let last_line = || output.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    if role == Role::Planner { output.to_owned() } else { last_line().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_the_summary_and_a_plan_is_whole() {
+        let output = "role=coder iteration=1\nfixed the sum\n  \n\n";
+        assert_eq!(last_words(Role::Coder, output), "fixed the sum");
+        assert_eq!(last_words(Role::Reviewer, "\n \n"), "");
+        assert_eq!(last_words(Role::Planner, "# Plan\n\n1. sum\n"), "# Plan\n\n1. sum\n");
+    }
 }
