@@ -120,6 +120,25 @@ impl Access {
         Ok(reached.then_some(true))
     }
 
+    /// Waits until the project is at `position`: a command's answer can be ahead of the rows. Refuses with
+    /// `sequence_from_future` what does not come in time. Who may enter was asked before.
+    pub async fn reach(&self, project_id: ProjectId, position: u64) -> Result<()> {
+        let deadline = Instant::now() + self.position_timeout;
+        let mark = self.live.position(project_id);
+        loop {
+            let current = self.store.project_position(project_id).await?;
+            mark.raise(current);
+            if current >= position {
+                return Ok(());
+            }
+            if timeout_at(deadline, mark.above(current)).await.is_err() {
+                let detail = format!("There is no position {position}: the project is at {current}.");
+                let problem = Problem::new(codes::SEQUENCE_FROM_FUTURE).detail(detail);
+                return Err(problem.with("after", position).with("current_position", current).into());
+            }
+        }
+    }
+
     fn not_reached(&self, wanted: u64) -> Fault {
         let timeout_ms = u64::try_from(self.position_timeout.as_millis()).unwrap_or(u64::MAX);
         Problem::new(codes::POSITION_NOT_REACHED)

@@ -35,7 +35,8 @@ struct TaskPast {
 }
 
 impl Follow {
-    /// Every event of the project behind `after`; from the present on without `after`. Who may enter was asked before.
+    /// Every event of the project behind `after`; from the present on without `after`. `sequence_from_future` when the
+    /// project does not get to `after` in time. Who may enter was asked before.
     pub async fn project(
         access: &Access,
         live: &Live,
@@ -43,6 +44,9 @@ impl Follow {
         project_id: ProjectId,
         after: Option<u64>,
     ) -> Result<Self> {
+        if let Some(after) = after {
+            access.reach(project_id, after).await?;
+        }
         let cursor = live.events(project_id, after).await?;
         Ok(Self { cursor, project_id, past: None, only: None, access: access.clone(), caller: caller.clone() })
     }

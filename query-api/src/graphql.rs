@@ -8,6 +8,7 @@
 
 mod connection;
 mod context;
+mod document;
 mod enums;
 mod guard;
 mod loaders;
@@ -66,7 +67,8 @@ pub fn schema(
     builder()
         .data(loaders)
         .data(Services { store, live, access, commands, page, shutdown })
-        .extension(Guard { max_aliases: config.max_aliases })
+        // The first one sees documents before anything parses them.
+        .extension(Guard::new(config, PARSE_DEPTH_MAX))
         .extension(ApolloPersistedQueries::new(LruCacheStorage::new(PERSISTED_QUERIES)))
         .limit_complexity(config.max_complexity)
         .limit_depth(config.max_depth)

@@ -1,4 +1,4 @@
-//! Files that are part of the program: the playground and the dashboard. No page loads anything from another host, and
+//! Files that are part of the program: the playground, the dashboard and the pages of errors. No page loads anything from another host, and
 //! the policy sent with each makes browsers refuse to.
 
 use axum::Router;
@@ -25,6 +25,11 @@ struct Playground;
 #[folder = "../dashboard/public"]
 struct Dashboard;
 
+/// What the `type` of a problem leads to.
+#[derive(Embed)]
+#[folder = "../docs/errors"]
+struct ErrorPages;
+
 /// The routes.
 pub fn routes() -> Router<Service> {
     Router::new()
@@ -33,6 +38,7 @@ pub fn routes() -> Router<Service> {
         .route("/graphiql", get(|headers: HeaderMap| async move { playground_file("graphiql.html", &headers) }))
         .route("/graphiql/", get(|| async { Redirect::permanent("/graphiql") }))
         .route("/graphiql/assets/{*path}", get(playground))
+        .route("/docs/errors/{code}", get(error_page))
 }
 
 async fn playground(Path(path): Path<String>, headers: HeaderMap) -> Response {
@@ -45,6 +51,12 @@ fn playground_file(path: &str, headers: &HeaderMap) -> Response {
 
 async fn dashboard(Path(path): Path<String>, headers: HeaderMap) -> Response {
     file(Dashboard::get(&path), &path, &headers)
+}
+
+/// The page of an error; pages name each other with their ending.
+async fn error_page(Path(code): Path<String>, headers: HeaderMap) -> Response {
+    let path = if code.ends_with(".md") { code } else { format!("{code}.md") };
+    file(ErrorPages::get(&path), &path, &headers)
 }
 
 fn file(found: Option<EmbeddedFile>, path: &str, headers: &HeaderMap) -> Response {
@@ -74,6 +86,7 @@ fn media_type(path: &str) -> &'static str {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
+        Some("md") => "text/markdown; charset=utf-8",
         Some("svg") => "image/svg+xml",
         Some("webmanifest") => "application/manifest+json",
         Some("png") => "image/png",

@@ -51,10 +51,7 @@ async fn tasks(
     let caller = token::caller(&service, &headers, query.as_deref())?;
     let limit = service.limit(wanted.limit);
     let user = (!caller.principal.admin).then(|| caller.user());
-    let mut tasks = service.store.open_tasks(user, limit).await?;
-    if let Some(project_id) = wanted.project_id {
-        tasks.retain(|task| task.project_id == project_id.0);
-    }
+    let tasks = service.store.open_tasks(user, wanted.project_id, limit).await?;
     Ok(Json(json!({ "tasks": tasks.iter().map(card).collect::<Vec<_>>() })))
 }
 

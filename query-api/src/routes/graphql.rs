@@ -26,6 +26,9 @@ use super::token::from_query;
 /// A socket that says nothing for this long is closed; pings are answers too.
 const SOCKET_SILENCE_MAX: Duration = Duration::from_secs(90);
 
+/// The largest message a socket takes: a document with its variables.
+const SOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
 /// The routes.
 pub fn routes() -> axum::Router<Service> {
     axum::Router::new().route("/graphql", get(socket).post(execute))
@@ -89,6 +92,7 @@ async fn socket(
         Err(problem) => return problem.into_response(),
     };
     let stop = service.shutdown.token();
+    let upgrade = upgrade.max_message_size(SOCKET_MESSAGE_BYTES_MAX);
     upgrade.protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(move |socket| async move {
         let authenticator = service.authenticator.clone();
         let serving = GraphQLWebSocket::new(socket, service.schema.clone(), protocol)

@@ -21,6 +21,14 @@ async fn tasks_states_and_events_are_read() {
     assert_eq!(titles, ["Urgent", "Low"]);
     assert_eq!(tasks["tasks"][0]["priority"], "urgent");
 
+    // The project is chosen before the rows are counted.
+    let second = world.project("ada").await;
+    world.task("ada", second, "Of the second", Priority::Low).await;
+    let tasks: Value = server.get("ada", &format!("/tasks?project_id={second}&limit=1")).await.json().await.unwrap();
+    assert_eq!(tasks["tasks"][0]["title"], "Of the second", "{tasks}");
+    let tasks: Value = server.get("ada", &format!("/tasks?project_id={hidden}")).await.json().await.unwrap();
+    assert_eq!(tasks["tasks"], json!([]));
+
     let now = world.task_state(project, task).await;
     let state: Value = server.get("ada", &format!("/tasks/{task}/state")).await.json().await.unwrap();
     assert_eq!(state, serde_json::to_value(&now).unwrap());

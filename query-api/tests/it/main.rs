@@ -7,6 +7,7 @@ mod support;
 mod access;
 mod bridge;
 mod browser;
+mod large_documents;
 mod mutations;
 mod pages;
 mod paging;

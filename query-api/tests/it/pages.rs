@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use muster_service_kit::codes;
+use serde_json::{Value, json};
+
 use crate::support::{Server, World};
 
 /// Attributes and statements that make a browser load something.
@@ -75,4 +78,24 @@ async fn what_is_known_is_not_sent_again_and_what_is_not_there_is_missing() {
     let browser = server.http.get(format!("{}/graphql", server.url)).header("accept", "text/html");
     let response = browser.send().await.unwrap();
     assert_eq!(response.url().path(), "/graphiql");
+}
+
+#[tokio::test]
+async fn the_type_of_every_problem_leads_to_its_page() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    for code in codes::CODES {
+        let response = server.http.get(format!("{}/docs/errors/{}", server.url, code.code)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{}", code.code);
+        assert_eq!(response.headers()["content-type"], "text/markdown; charset=utf-8");
+        assert!(response.text().await.unwrap().starts_with(&format!("# {}\n", code.code)));
+    }
+    let problem: Value = server.get("ada", "/events/x").await.json().await.unwrap();
+    let page = problem["type"].as_str().unwrap();
+    assert_eq!(server.http.get(format!("{}{page}", server.url)).send().await.unwrap().status(), 200);
+    for unknown in ["nothing", "..%2FREADME", "..%2F..%2FCargo.toml"] {
+        let response = server.http.get(format!("{}/docs/errors/{unknown}", server.url)).send().await.unwrap();
+        assert_eq!(response.status(), 404, "{unknown}");
+        assert_eq!(response.json::<Value>().await.unwrap()["code"], json!("route_not_found"));
+    }
 }

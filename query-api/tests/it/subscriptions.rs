@@ -100,7 +100,7 @@ async fn a_subscriber_that_does_not_read_holds_up_nobody_and_misses_nothing() {
 #[tokio::test]
 async fn without_a_position_it_starts_now_and_ahead_it_waits() {
     let world = World::new().await;
-    let server = Server::start(&world).await;
+    let server = Server::start_with(&world, |config| config.query.min_position_timeout_ms = 20_000).await;
     let project = world.project("ada").await;
     world.task("ada", project, "old", Priority::Low).await;
     let end = world.position(project).await;
@@ -120,6 +120,57 @@ async fn without_a_position_it_starts_now_and_ahead_it_waits() {
     assert!(live.next().await["events"]["position"].as_u64().unwrap() > end);
     writing.abort();
     assert_eq!(positions(&mut ahead, end + 2).await, [end + 2]);
+}
+
+#[tokio::test]
+async fn a_position_from_the_future_is_refused_wherever_it_is_named() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    let task = world.task("ada", project, "old", Priority::Low).await;
+    let current = world.position(project).await;
+    let changes = "subscription($project: ID!, $after: Int) { taskChanged(projectId: $project, after: $after) { id } }";
+    for document in [EVENTS, changes] {
+        let variables = json!({ "project": project, "after": 99_999_999 });
+        let mut socket = server.subscribe("ada", document, variables).await;
+        let refused = socket.receive().await;
+        assert_eq!(code(&refused), "SEQUENCE_FROM_FUTURE", "{refused}");
+        let errors = refused["payload"].get("errors").unwrap_or(&refused["payload"]);
+        assert_eq!(errors[0]["extensions"]["current_position"], current);
+    }
+    for path in [format!("/api/projects/{project}/events"), format!("/events/{task}/stream")] {
+        let by_header = server.http.get(format!("{}{path}", server.url)).header("last-event-id", 99_999_999);
+        let by_query = server.http.get(format!("{}{path}?after={}", server.url, current + 1));
+        for request in [by_header, by_query] {
+            let response = request.bearer_auth("ada").send().await.unwrap();
+            assert_eq!(response.status(), 409, "{path}");
+            let problem: Value = response.json().await.unwrap();
+            assert_eq!(problem["code"], "sequence_from_future");
+            assert_eq!(problem["current_position"], current);
+        }
+        // Where it is, is no future.
+        let at_the_end = server.get("ada", &format!("{path}?after={current}")).await;
+        assert_eq!(at_the_end.status(), 200, "{path}");
+    }
+    for path in [format!("/ws/projects/{project}?after=99999999"), format!("/ws/{task}?after=99999999")] {
+        assert_eq!(server.plain_socket("ada", &path).await.err(), Some(409), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_position_that_is_on_its_way_is_waited_for() {
+    let world = World::new().await;
+    let server = Arc::new(Server::start_with(&world, |config| config.query.min_position_timeout_ms = 20_000).await);
+    let project = world.project("ada").await;
+    world.hold_back().await;
+    world.task("ada", project, "answered, not projected", Priority::Low).await;
+    let known = world.position(project).await;
+    let waiting = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.get("ada", &format!("/api/projects/{project}/events?after={known}")).await.status() }
+    });
+    world.catch_up().await;
+    assert_eq!(waiting.await.unwrap(), 200);
 }
 
 #[tokio::test]

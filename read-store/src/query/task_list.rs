@@ -87,14 +87,21 @@ impl ReadStore {
     }
 
     /// Tasks that have not come to an end, most urgent first: of the projects `user` is a member of, or of all when there
-    /// is no user.
-    pub async fn open_tasks(&self, user: Option<&str>, limit: u32) -> Result<Vec<Task>, Error> {
+    /// is no user; only of `project_id` where it is given.
+    pub async fn open_tasks(
+        &self,
+        user: Option<&str>,
+        project_id: Option<ProjectId>,
+        limit: u32,
+    ) -> Result<Vec<Task>, Error> {
         sqlx::query_as(
             "select * from tasks t where status not in ('done', 'failed', 'cancelled') and ($1::text is null
                  or exists (select 1 from project_members m where m.project_id = t.project_id and m.user_id = $1))
-             order by priority_rank desc, created_at, task_id limit $2",
+             and ($2::uuid is null or project_id = $2)
+             order by priority_rank desc, created_at, task_id limit $3",
         )
         .bind(user)
+        .bind(project_id.map(|id| id.0))
         .bind(i64::from(limit))
         .fetch_all(self.pool())
         .await
