@@ -38,6 +38,8 @@ pub struct Settings {
     pub output_line_max_bytes: usize,
     /// How agents are kept from the rest of the machine.
     pub sandbox: SandboxMode,
+    /// What agents must not see of the machine, besides the runner's data and its configuration.
+    pub hide: Vec<PathBuf>,
     /// Whether projects may name command lines as agents.
     pub allow_command_agents: bool,
     /// How the rehearsal agent is started; none for this very program with the argument `rehearsal-agent`.
@@ -64,6 +66,7 @@ impl Settings {
             verification_timeout: Duration::from_millis(config.agent_timeout_ms),
             output_line_max_bytes: config.output_line_max_bytes,
             sandbox: config.sandbox,
+            hide: config.hidden_dirs.clone(),
             allow_command_agents: config.allow_command_agents,
             rehearsal_command: None,
             shutdown_grace: Duration::from_secs(10),

@@ -2,12 +2,13 @@
 //!
 //! It must never hold two sessions for one claim, nor claim once a stop was asked for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_client::api::ClaimRequest;
 use muster_client::domain::id::SessionId;
-use muster_service_kit::Shutdown;
+use muster_service_kit::{Shutdown, config};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -53,7 +54,8 @@ pub async fn run(settings: Settings, control: Arc<dyn Control>, shutdown: Shutdo
     let _owned = leftovers::own(&layout).map_err(in_data_dir)?;
     let sandbox = Sandbox::detect(settings.sandbox).await?;
     leftovers::clean(&layout, control.as_ref()).await;
-    let workshop = Arc::new(Workshop { settings, sandbox, layout, control });
+    let hidden = hidden(&settings, &layout).map_err(in_data_dir)?;
+    let workshop = Arc::new(Workshop { settings, sandbox, layout, hidden, control });
     let slots = TaskTracker::new();
     for slot in 0..workshop.settings.max_concurrent_sessions.max(1) {
         slots.spawn(serve(workshop.clone(), slot, shutdown.clone()));
@@ -63,6 +65,15 @@ pub async fn run(settings: Settings, control: Arc<dyn Control>, shutdown: Shutdo
     slots.wait().await;
     tracing::info!("the runner has stopped");
     Ok(())
+}
+
+/// What no session may see: what is configured so, all other sessions, and the folders of configuration files, as tokens
+/// are written there.
+fn hidden(settings: &Settings, layout: &Layout) -> std::io::Result<Vec<PathBuf>> {
+    let configuration = config::standard_files();
+    let folders = configuration.iter().filter_map(|file| file.parent());
+    let hidden = settings.hide.iter().map(PathBuf::as_path).chain(folders).chain([layout.root()]);
+    hidden.map(std::path::absolute).collect()
 }
 
 /// One slot: a session after another.

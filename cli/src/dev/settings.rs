@@ -48,6 +48,10 @@ pub fn complete(config: &mut Config, url: &str, servers: &Servers, data: &DataDi
     url.clone_into(&mut config.runner.command_url);
     config.runner.token = Some(Secret::new(&service_token));
     config.runner.data_dir = data.runner();
+    // Tokens, the log and the read model are no business of an agent's.
+    config.runner.hidden_dirs.extend([data.root().to_owned(), servers.postgres_folder().clone()]);
+    let token_files = config.auth.tokens.iter().filter_map(|token| token.token_file.clone());
+    config.runner.hidden_dirs.extend(token_files);
     Ok(())
 }
 

@@ -205,7 +205,7 @@ impl Flow<'_> {
             session: self.session.clone(),
             workspace: self.session.workspace(),
             readable,
-            hidden: self.shop.layout.root().to_owned(),
+            hidden: self.shop.hidden.clone(),
         }
     }
 }

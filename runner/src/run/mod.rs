@@ -12,6 +12,7 @@ mod strategy;
 mod totals;
 mod turn;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,6 +38,8 @@ pub struct Workshop {
     pub sandbox: Sandbox,
     /// Where files lie.
     pub layout: Layout,
+    /// What no session may see of the machine, its own folders apart.
+    pub hidden: Vec<PathBuf>,
     /// The control plane.
     pub control: Arc<dyn Control>,
 }

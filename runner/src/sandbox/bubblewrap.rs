@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::View;
+use super::places::{self, Place};
 use super::tools;
 use crate::process::resolve_program;
 
@@ -28,17 +29,17 @@ pub(super) fn command(bubblewrap: &Path, program: &Path, arguments: &[String], v
     let mut command = Command::new(bubblewrap);
     command.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
     command.args(["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--cap-drop", "ALL"]);
-    // Order matters: what is hidden first, then what is shown again inside of it. Sockets of the machine's services live
-    // in /run; only name resolution is needed from it.
-    let hidden: Vec<_> = ["/tmp", "/run"].into_iter().map(PathBuf::from).chain(tools::home()).collect();
-    for folder in hidden.iter().chain([&view.hidden]) {
-        command.arg("--tmpfs").arg(folder);
-    }
+    // Sockets of the machine's services live in /run; only name resolution is needed from it.
+    let of_machine = ["/tmp", "/run"].into_iter().map(PathBuf::from).chain(tools::home());
+    let hidden = of_machine.chain(places::existing(&view.hidden)).collect();
     let shown = tools::folders().into_iter().chain(view.readable.iter().cloned()).chain([program.to_owned()]);
-    for path in shown.chain(["/run/systemd/resolve".into()]).flat_map(|path| real_places(&path)) {
-        if hidden.iter().chain([&view.hidden]).any(|folder| path.starts_with(folder)) {
-            command.arg("--ro-bind-try").arg(&path).arg(&path);
-        }
+    let shown = shown.chain(["/run/systemd/resolve".into()]).flat_map(|path| real_places(&path)).collect();
+    for place in places::in_order(hidden, shown) {
+        match place {
+            Place { path, hidden: false } => command.arg("--ro-bind-try").arg(&path).arg(&path),
+            Place { path, .. } if path.is_file() => command.args(["--ro-bind", "/dev/null"]).arg(path),
+            Place { path, .. } => command.arg("--tmpfs").arg(path),
+        };
     }
     let session = &view.session;
     for path in [&view.workspace, &session.data(), &session.artifacts()] {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::View;
-use super::tools;
+use super::{places, tools};
 use crate::sys::landlock::{self, Access};
 
 /// The first version of Landlock that can forbid all that must be: it knows truncation.
@@ -58,14 +58,27 @@ pub(super) fn command(version: u32, program: &Path, arguments: &[String], view: 
 
 fn ruleset(version: u32, program: &Path, view: &View) -> io::Result<OwnedFd> {
     let rules = landlock::empty_rules(version)?;
-    let machine = MACHINE.iter().map(PathBuf::from);
-    let shown = view.readable.iter().cloned().chain([program.to_owned(), view.session.context()]);
-    for path in machine.chain(tools::folders()).chain(shown).filter(|path| path.exists()) {
-        landlock::allow(&rules, version, &path, Access::Read)?;
+    let hidden = places::existing(&view.hidden);
+    // Rules only ever add: what holds something hidden is allowed around it.
+    let machine = MACHINE.iter().map(PathBuf::from).chain(tools::folders());
+    let mut readable = Vec::new();
+    for path in machine {
+        readable.extend(places::without(&path, &hidden)?);
+    }
+    // What is shown to this session is shown inside of hidden folders too.
+    for path in places::existing(&view.readable) {
+        let inside: Vec<_> = hidden.iter().filter(|folder| !path.starts_with(folder)).cloned().collect();
+        readable.extend(places::without(&path, &inside)?);
     }
     let session = &view.session;
-    for path in [&view.workspace, &session.data(), &session.artifacts(), &PathBuf::from("/dev")] {
-        landlock::allow(&rules, version, path, Access::Write)?;
+    readable.extend(places::existing(&[program.to_owned(), session.context()]));
+    for path in readable {
+        landlock::allow(&rules, version, &path, Access::Read)?;
+    }
+    let mut writable = places::without(Path::new("/dev"), &hidden)?;
+    writable.extend([view.workspace.clone(), session.data(), session.artifacts()]);
+    for path in writable {
+        landlock::allow(&rules, version, &path, Access::Write)?;
     }
     Ok(rules)
 }

@@ -4,6 +4,7 @@
 
 mod bubblewrap;
 mod landlock;
+mod places;
 mod tools;
 
 use std::io;
@@ -34,8 +35,8 @@ pub struct View {
     pub workspace: PathBuf,
     /// What else must be readable where it would be hidden: the repository, programs.
     pub readable: Vec<PathBuf>,
-    /// The runner's data directory, hidden.
-    pub hidden: PathBuf,
+    /// What must not be seen, the session's own folders and what is readable apart: the runner's data directory, secrets.
+    pub hidden: Vec<PathBuf>,
 }
 
 /// How processes are confined.

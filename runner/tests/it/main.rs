@@ -7,6 +7,7 @@ mod support;
 mod coder;
 mod faults;
 mod git;
+mod hidden;
 mod leftovers;
 mod pipeline;
 mod sandbox;

@@ -94,7 +94,7 @@ async fn without_bubblewrap_the_kernel_keeps_an_agent_in_its_folders() {
         session: session.clone(),
         workspace: session.workspace(),
         readable: Vec::new(),
-        hidden: layout.root().to_owned(),
+        hidden: vec![layout.root().to_owned()],
     };
     let sandbox = Sandbox::landlock().unwrap();
     let line = format!(

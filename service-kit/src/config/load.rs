@@ -47,15 +47,9 @@ impl Loader {
 
     /// `~/.config/muster/config.toml` (or `$XDG_CONFIG_HOME/muster/config.toml`), `./.muster/config.toml`, `MUSTER_*`.
     pub fn standard() -> Self {
-        let user_dir = std::env::var_os("XDG_CONFIG_HOME")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
         let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let mut loader = Self::empty();
-        loader.files.extend(user_dir.map(|dir| dir.join("muster/config.toml")));
-        loader.file(".muster/config.toml").variables(variables)
+        Self { files: standard_files(), ..Self::empty() }.variables(variables)
     }
 
     /// Defaults of one service, below every file: `json!({"http": {"port": 4401}})` or any serialisable struct.
@@ -107,6 +101,16 @@ impl Loader {
         validate::validate(&config)?;
         Ok(config)
     }
+}
+
+/// The files of [`Loader::standard`], lowest layer first, whether they are there or not.
+pub fn standard_files() -> Vec<PathBuf> {
+    let user_dir = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+    let user_file = user_dir.map(|dir| dir.join("muster/config.toml"));
+    user_file.into_iter().chain([".muster/config.toml".into()]).collect()
 }
 
 const ENVIRONMENT: &str = "the environment";

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use command::CommandConfig;
 pub use environment::PREFIX;
-pub use load::{Error, Loader};
+pub use load::{Error, Loader, standard_files};
 pub use log::{KafkaConfig, LogConfig, LogKind};
 pub use query::QueryConfig;
 pub use reference::{Entry, REFERENCE, page};

@@ -75,6 +75,7 @@ reference! {
     "runner.agent_silence_timeout_ms": "An agent that says nothing for this many milliseconds is stopped.",
     "runner.output_line_max_bytes": "Longer lines of agent output are cut at this many bytes.",
     "runner.sandbox": "`auto` (bubblewrap, or the kernel's own means), `bubblewrap`, or `none` (agents have the runner's rights).",
+    "runner.hidden_dirs": "Directories (or files) the sandbox hides from agents and checks, a session's own folders and the repository apart: name those that hold tokens. `runner.data_dir`, homes and the folders of configuration files are always hidden; `muster dev` adds its data directory.",
     "runner.roles": "Roles this runner takes work for.",
     "runner.allow_command_agents": "Whether a project may name any command line as its agent.",
     "telemetry.log_level": "`error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,muster_projector=debug`.",

@@ -20,6 +20,7 @@ pub struct RunnerConfig {
     pub agent_silence_timeout_ms: u64,
     pub output_line_max_bytes: usize,
     pub sandbox: Sandbox,
+    pub hidden_dirs: Vec<PathBuf>,
     pub roles: Vec<String>,
     pub allow_command_agents: bool,
 }
@@ -38,6 +39,7 @@ impl Default for RunnerConfig {
             agent_silence_timeout_ms: 600_000,
             output_line_max_bytes: 65_536,
             sandbox: Sandbox::Auto,
+            hidden_dirs: Vec::new(),
             roles: roles.map(str::to_owned).to_vec(),
             allow_command_agents: false,
         }

@@ -13,7 +13,12 @@ pub struct TestRepository {
 impl TestRepository {
     /// With these files in its first commit.
     pub fn with(files: &[(&str, &str)]) -> Self {
-        let repository = Self { folder: tempfile::tempdir().unwrap() };
+        Self::within(&std::env::temp_dir(), files)
+    }
+
+    /// The same in a folder within `parent`.
+    pub fn within(parent: &Path, files: &[(&str, &str)]) -> Self {
+        let repository = Self { folder: tempfile::tempdir_in(parent).unwrap() };
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository.commit(files, "Begin");
         repository
