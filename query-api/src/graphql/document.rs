@@ -200,7 +200,8 @@ mod tests {
         assert_eq!(size("{ ...f } fragment f on Q { a { ...f } }"), Err(Error::Cycle));
         assert_eq!(size("{ ...unknown }"), Ok(()));
         let chain = |length: usize| {
-            let links: String = (0..length).map(|n| format!("fragment f{n} on Q {{ ...f{} }} ", n + 1)).collect();
+            let links: Vec<_> = (0..length).map(|n| format!("fragment f{n} on Q {{ ...f{} }}", n + 1)).collect();
+            let links = links.join(" ");
             format!("{{ ...f0 }} {links} fragment f{length} on Q {{ a }}")
         };
         assert_eq!(size(&chain(8)), Ok(()));

@@ -55,7 +55,7 @@ async fn dashboard(Path(path): Path<String>, headers: HeaderMap) -> Response {
 
 /// The page of an error; pages name each other with their ending.
 async fn error_page(Path(code): Path<String>, headers: HeaderMap) -> Response {
-    let path = if code.ends_with(".md") { code } else { format!("{code}.md") };
+    let path = format!("{}.md", code.strip_suffix(".md").unwrap_or(&code));
     file(ErrorPages::get(&path), &path, &headers)
 }
 

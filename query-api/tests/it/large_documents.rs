@@ -1,7 +1,8 @@
 //! Documents that would keep the service busy for ever, or overflow its stack, are refused at once, however they come.
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,6 +11,9 @@ use crate::support::{Server, World};
 
 /// An answer that takes longer never comes.
 const AT_ONCE: Duration = Duration::from_secs(20);
+
+/// All answers together do not take this long.
+const ALL: Duration = Duration::from_secs(60);
 
 /// Forty fragments, each spreading the next twice.
 fn bomb(operation: &str, root: &str) -> String {
@@ -48,8 +52,28 @@ fn code(answer: &Value) -> &Value {
     &answer["errors"][0]["extensions"]["code"]
 }
 
-#[tokio::test]
-async fn over_http_they_are_refused_at_once() {
+/// Runs a test on a thread of its own. A worker that never comes back fails the test and is left behind; `tokio::test`
+/// would wait for it, and no timer of its runtime need fire any more.
+fn run(test: impl Future<Output = ()> + Send + 'static) {
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+        let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(test)));
+        runtime.shutdown_background();
+        ended.send(result).unwrap();
+    });
+    match end.recv_timeout(ALL).expect("the service is busy for ever") {
+        Ok(()) => {}
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+#[test]
+fn over_http_they_are_refused_at_once() {
+    run(over_http());
+}
+
+async fn over_http() {
     let world = World::new().await;
     let server = Server::start(&world).await;
     for document in refused() {
@@ -80,8 +104,12 @@ async fn over_http_they_are_refused_at_once() {
     }
 }
 
-#[tokio::test]
-async fn over_a_socket_they_are_refused_at_once_and_the_socket_goes_on() {
+#[test]
+fn over_a_socket_they_are_refused_at_once_and_the_socket_goes_on() {
+    run(over_a_socket());
+}
+
+async fn over_a_socket() {
     let world = World::new().await;
     let server = Arc::new(Server::start(&world).await);
     for document in refused() {
