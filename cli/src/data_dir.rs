@@ -1,6 +1,7 @@
 //! The folder where `muster dev` keeps what it must find again, and where other commands find its address and token.
 //! It must never start anything.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -80,6 +81,26 @@ impl DataDir {
     /// The services' own token, likewise.
     pub fn ensure_service_token(&self) -> Result<String> {
         ensure_token(&self.root.join("service-token"))
+    }
+
+    /// The password of the private broker, likewise: who reaches its port may not write history.
+    pub fn ensure_kafka_password(&self) -> Result<String> {
+        ensure_token(&self.root.join("kafka-password"))
+    }
+
+    /// What another Kafka client needs to read from the private broker; `kcat -F` takes it as it is.
+    pub fn kafka_client_file(&self) -> PathBuf {
+        self.root.join("kafka-client.properties")
+    }
+
+    /// Writes that file, readable by its owner only.
+    pub fn write_kafka_client(&self, bootstrap: &str, security: &[(&str, String)]) -> Result {
+        let mut text = format!("bootstrap.servers={bootstrap}\n");
+        for (name, value) in security {
+            let _ = writeln!(text, "{name}={value}");
+        }
+        let file = self.kafka_client_file();
+        write_private(&file, &text).map_err(Error::io(&file))
     }
 
     /// The user's token, if the server was ever started here.

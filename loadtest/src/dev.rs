@@ -35,7 +35,6 @@ struct Ready {
     #[serde(rename = "ready")]
     url: String,
     token_file: PathBuf,
-    kafka: Option<String>,
 }
 
 /// A running `muster dev` without agents.
@@ -43,7 +42,6 @@ pub struct Dev {
     // Declared before the folder, so that it has ended when that is removed.
     server: Server,
     client: Client,
-    bootstrap: Option<String>,
     folder: Folder,
 }
 
@@ -71,7 +69,7 @@ impl Dev {
         };
         let token = std::fs::read_to_string(&ready.token_file)?;
         let client = Client::new(&ready.url, token.trim())?;
-        Ok(Self { server, client, bootstrap: ready.kafka, folder })
+        Ok(Self { server, client, folder })
     }
 
     /// A client of it.
@@ -87,11 +85,6 @@ impl Dev {
     /// The last lines it printed.
     pub fn log_tail(&self) -> String {
         self.server.log_tail()
-    }
-
-    /// Its broker, where it has one.
-    pub fn bootstrap(&self) -> Option<&str> {
-        self.bootstrap.as_deref()
     }
 
     /// Makes a git repository with one commit on `main`, beside its data.

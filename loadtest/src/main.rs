@@ -141,8 +141,6 @@ async fn end_to_end(arguments: &Arguments, log: Log, bounds: &Bounds) -> anyhow:
     let muster = arguments.muster.clone().map_or_else(beside, Ok)?;
     let postgres = Postgres::start().await?;
     let database = postgres.database("limits")?;
-    // With its log in Kafka the product brings a broker.
-    let kafka = if log == Log::Embedded { Some(Kafka::start().await?) } else { None };
-    let bootstrap = kafka.as_ref().map(|kafka| kafka.address().bootstrap);
-    scenario::end_to_end::run(&muster, log, bootstrap.as_deref(), &database.socket, bounds).await
+    let kafka = Kafka::start().await?;
+    scenario::end_to_end::run(&muster, log, &kafka.address().bootstrap, &database.socket, bounds).await
 }

@@ -6,7 +6,8 @@
 mod settings;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -160,7 +161,10 @@ async fn start_on(
 ) -> Result<Server, Error> {
     let properties = directory.join("server.properties");
     let text = settings::text(directory, port, controller, &options.settings);
-    std::fs::write(&properties, text).map_err(Error::io(&properties))?;
+    // Settings may hold passwords.
+    let mut file = File::options();
+    file.write(true).create(true).truncate(true).mode(0o600);
+    file.open(&properties).and_then(|mut file| file.write_all(text.as_bytes())).map_err(Error::io(&properties))?;
     settings::format_if_new(directory, &properties, jars)?;
 
     let jvm = options.jvm();

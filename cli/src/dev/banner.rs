@@ -24,6 +24,9 @@ pub struct Banner {
     kafka: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     registry: Option<String>,
+    /// Settings for other Kafka clients.
+    #[serde(rename = "kafka_client_file", skip_serializing_if = "Option::is_none")]
+    client: Option<PathBuf>,
 }
 
 impl Banner {
@@ -37,6 +40,7 @@ impl Banner {
             token_file: data.token_file(),
             data_dir: data.root().to_owned(),
             postgres_dir: servers.postgres_folder().clone(),
+            client: kafka.is_some().then(|| data.kafka_client_file()),
             kafka,
             registry,
         })
@@ -53,8 +57,8 @@ impl Banner {
         if !self.postgres_dir.starts_with(&self.data_dir) {
             output.line(format!("  postgres   {}", self.postgres_dir.display()))?;
         }
-        if let (Some(kafka), Some(registry)) = (&self.kafka, &self.registry) {
-            output.line(format!("  kafka      {kafka}"))?;
+        if let (Some(kafka), Some(registry), Some(client)) = (&self.kafka, &self.registry, &self.client) {
+            output.line(format!("  kafka      {kafka}, settings for other clients in {}", client.display()))?;
             output.line(format!("  registry   {registry}"))?;
         }
         output.note("Ctrl-C stops all of it. Try `muster demo` in another terminal.");

@@ -80,9 +80,41 @@ async fn start_kafka(
     postgres.ensure_database(REGISTRY).map_err(failed)?;
     let storage = registry::Storage::Postgres(postgres.connection(REGISTRY));
     let registry = registry::Options { directory: data.registry(), port: None, storage };
-    let (kafka, registry) =
-        tokio::join!(KafkaServer::start(kafka::Options::keep(data.kafka())), RegistryServer::start(registry));
-    Ok((registry.map_err(failed)?, kafka.map_err(failed)?))
+    let password = data.ensure_kafka_password()?;
+    let broker = kafka::Options { settings: broker_security(&password), ..kafka::Options::keep(data.kafka()) };
+    let (kafka, registry) = tokio::join!(KafkaServer::start(broker), RegistryServer::start(registry));
+    let (kafka, registry) = (kafka.map_err(failed)?, registry.map_err(failed)?);
+    data.write_kafka_client(&kafka.bootstrap(), &client_security(&password))?;
+    Ok((registry, kafka))
+}
+
+/// The broker's only account. Agents share the machine's loopback address with the broker; without the password they can
+/// neither read other projects' events nor write any.
+const ACCOUNT: &str = "muster";
+
+/// What clients of the private broker must present.
+pub fn client_security(password: &str) -> [(&'static str, String); 4] {
+    [
+        ("security.protocol", "SASL_PLAINTEXT".to_owned()),
+        ("sasl.mechanism", "PLAIN".to_owned()),
+        ("sasl.username", ACCOUNT.to_owned()),
+        ("sasl.password", password.to_owned()),
+    ]
+}
+
+fn broker_security(password: &str) -> Vec<(String, String)> {
+    let module = "org.apache.kafka.common.security.plain.PlainLoginModule required";
+    let account = format!(r#"{module} username="{ACCOUNT}" password="{password}" user_{ACCOUNT}="{password}";"#);
+    let settings = [
+        ("listener.security.protocol.map", "PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT".to_owned()),
+        ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+        ("sasl.enabled.mechanisms", "PLAIN".to_owned()),
+        ("sasl.mechanism.inter.broker.protocol", "PLAIN".to_owned()),
+        ("sasl.mechanism.controller.protocol", "PLAIN".to_owned()),
+        ("listener.name.plaintext.plain.sasl.jaas.config", account.clone()),
+        ("listener.name.controller.plain.sasl.jaas.config", account),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn failed(error: impl std::error::Error) -> Error {

@@ -4,7 +4,7 @@ use muster_service_kit::Config;
 use muster_service_kit::config::{Loader, LogKind, Secret, TokenConfig};
 use serde_json::json;
 
-use super::servers::Servers;
+use super::servers::{Servers, client_security};
 use crate::args::DevArgs;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
@@ -35,6 +35,8 @@ pub fn complete(config: &mut Config, url: &str, servers: &Servers, data: &DataDi
         config.log.kind = LogKind::Kafka;
         config.log.kafka.bootstrap = bootstrap;
         config.log.kafka.registry_url = registry_url;
+        let security = client_security(&data.ensure_kafka_password()?);
+        config.log.kafka.extra.extend(security.map(|(name, value)| (name.to_owned(), Secret::new(value))));
     } else {
         config.log.kind = LogKind::Postgres;
         config.log.postgres_url = Some(database);

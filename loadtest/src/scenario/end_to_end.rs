@@ -32,17 +32,10 @@ const PROJECT: &str =
 /// Longest wait for one event; reached only when something is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Two figures: the way of a command's event, beside both round trips. `bootstrap` is the limits' broker, the product's own
-/// where it has one; `url` is the limits' database.
-pub async fn run(
-    muster: &Path,
-    log: Log,
-    bootstrap: Option<&str>,
-    url: &str,
-    bounds: &Bounds,
-) -> anyhow::Result<Vec<Figure>> {
+/// Two figures: the way of a command's event, beside both round trips. `bootstrap` is the limits' broker, `url` their
+/// database; the product brings its own.
+pub async fn run(muster: &Path, log: Log, bootstrap: &str, url: &str, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
     let dev = Dev::start(muster, log).await?;
-    let bootstrap = dev.bootstrap().or(bootstrap).context("the limits need a broker")?;
     let name = match log {
         Log::Embedded => "command to subscriber, embedded",
         Log::Kafka => "command to subscriber, Kafka",

@@ -20,13 +20,14 @@ fn muster() -> PathBuf {
 async fn a_command_reaches_a_subscriber_with_the_embedded_log() {
     let url = fresh_database("loadtest").await;
     let broker = &shared_kafka().await.bootstrap;
-    let figures = end_to_end::run(&muster(), Log::Embedded, Some(broker), &url, &BOUNDS).await.unwrap();
+    let figures = end_to_end::run(&muster(), Log::Embedded, broker, &url, &BOUNDS).await.unwrap();
     check(figures, &[1], &["Kafka round trip", "Postgres round trip"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_reaches_a_subscriber_through_kafka() {
     let url = fresh_database("loadtest").await;
-    let figures = end_to_end::run(&muster(), Log::Kafka, None, &url, &BOUNDS).await.unwrap();
+    let broker = &shared_kafka().await.bootstrap;
+    let figures = end_to_end::run(&muster(), Log::Kafka, broker, &url, &BOUNDS).await.unwrap();
     check(figures, &[1], &["Kafka round trip", "Postgres round trip"]);
 }
