@@ -124,6 +124,11 @@ impl Held {
             .await
             .doing("dropping the old read model")?;
         self.store.pool().close().await;
+        // Closing alone lets go a moment later, when the server notices.
+        sqlx::query("select pg_advisory_unlock(hashtext('muster read store rebuild'))")
+            .execute(&mut self.lock)
+            .await
+            .doing("unlocking the rebuild")?;
         self.lock.close().await.doing("unlocking the rebuild")
     }
 }
