@@ -6,6 +6,7 @@
 mod log;
 
 mod error;
+pub mod membership;
 mod output;
 mod partition;
 mod record;
@@ -27,6 +28,7 @@ pub mod limits;
 pub use connect::{LogConfig, connect};
 pub use error::Error;
 pub use log::{EventLog, PartitionWriter};
+pub use membership::{Change, Member, Membership, Owners};
 pub use muster_schemas::{AgentOutput, OutputStream};
 pub use output::OutputRecord;
 pub use partition::partition_of;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use muster_domain::event::Event;
 use muster_domain::id::ProjectId;
 
+use crate::membership::{Alone, Member, Membership};
 use crate::{AgentOutput, Appended, DeadLetter, Error, LogOffset, LogRecord, OutputRecord, partition_of};
 
 /// A log of events in a fixed number of partitions, a second one of agent output, and a place for dead letters.
@@ -53,6 +55,23 @@ pub trait EventLog: Send + Sync {
 
     /// Puts a record that could not be applied where people and tools look for it. Durable on return.
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error>;
+
+    /// Joins the instances that divide the partitions between each other. Without another, all belong to this one.
+    async fn join(&self, member: Member) -> Result<Arc<dyn Membership>, Error> {
+        Ok(Arc::new(Alone::new(&member, self.partition_count())))
+    }
+
+    /// Keeps `snapshot` as the newest of `partition`. An optimisation: it may be lost at any time.
+    /// This default keeps none.
+    async fn put_snapshot(&self, _partition: u32, _snapshot: Bytes) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The newest snapshot of `partition`, as it was put. None when there is none, or none that is whole: a damaged one is
+    /// logged and left out.
+    async fn snapshot(&self, _partition: u32) -> Result<Option<Bytes>, Error> {
+        Ok(None)
+    }
 }
 
 /// The one live writer of a partition. Dropping it gives nothing up: the next [`EventLog::open_writer`] does.
