@@ -65,12 +65,33 @@ pub struct Options {
     pub short_lived: bool,
     /// Further broker settings, as `name = value`; they win over the ones made here.
     pub settings: Vec<(String, String)>,
+    /// Further ways in, each of which sends its clients to a port of their own: that of a proxy, for example.
+    pub extra_listeners: Vec<Listener>,
+}
+
+/// A way into the broker whose clients are told another port than the one it listens on.
+///
+/// Clients connect to the bootstrap address first, and from then on to what the broker tells them. Whoever stands in
+/// between clients and broker must be what the broker tells them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The TCP port on the loopback address the broker listens on; `None` for a free one.
+    pub port: Option<u16>,
+    /// The port on the loopback address that it tells its clients.
+    pub advertised_port: u16,
 }
 
 impl Options {
     /// A broker whose data is kept in `directory`.
     pub fn keep(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), port: None, heap_max_mib: 512, short_lived: false, settings: Vec::new() }
+        Self {
+            directory: directory.into(),
+            port: None,
+            heap_max_mib: 512,
+            short_lived: false,
+            settings: Vec::new(),
+            extra_listeners: Vec::new(),
+        }
     }
 
     /// A broker for tests.
@@ -93,6 +114,7 @@ pub struct KafkaServer {
     // Declared before the lock, so that the server has ended when the directory is let go.
     server: Server,
     port: u16,
+    extra_ports: Vec<u16>,
     _held: File,
 }
 
@@ -113,10 +135,12 @@ impl KafkaServer {
         let mut tries = 0;
         loop {
             tries += 1;
-            let [free, controller] = ports::free().map_err(Error::io(&directory))?;
-            let port = options.port.unwrap_or(free);
-            match start_on(port, controller, &directory, &jars, &options).await {
-                Ok(server) => return Ok(Self { server, port, _held: held }),
+            let ports = Ports::choose(&options).map_err(Error::io(&directory))?;
+            match start_on(&ports, &directory, &jars, &options).await {
+                Ok(server) => {
+                    let extra_ports = ports.extra.iter().map(|listener| listener.0).collect();
+                    return Ok(Self { server, port: ports.broker, extra_ports, _held: held });
+                }
                 Err(error @ (Error::Format(_) | Error::Io { .. })) => return Err(error),
                 Err(error) if tries == PORT_TRIES || !error.to_string().contains("Address already in use") => {
                     return Err(error);
@@ -129,6 +153,11 @@ impl KafkaServer {
     /// The address clients connect to first, as `host:port`.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The port of each of [`Options::extra_listeners`], in their order: where a proxy in front of one connects to.
+    pub fn extra_ports(&self) -> &[u16] {
+        &self.extra_ports
     }
 
     /// The broker's process id.
@@ -152,15 +181,29 @@ pub(crate) fn pid_file(directory: &Path) -> PathBuf {
     directory.join("kafka.pid")
 }
 
-async fn start_on(
-    port: u16,
+/// The ports of one try.
+struct Ports {
+    broker: u16,
     controller: u16,
-    directory: &Path,
-    jars: &Jars,
-    options: &Options,
-) -> Result<Server, Error> {
+    /// What each further listener listens on, and what it tells its clients.
+    extra: Vec<(u16, u16)>,
+}
+
+impl Ports {
+    fn choose(options: &Options) -> io::Result<Self> {
+        // Taken together, so that they differ.
+        let mut free = ports::many(2 + options.extra_listeners.len())?.into_iter();
+        let mut next = || free.next().ok_or(io::ErrorKind::AddrNotAvailable);
+        let (broker, controller) = (next()?, next()?);
+        let extra = options.extra_listeners.iter();
+        let extra = extra.map(|listener| Ok((listener.port.unwrap_or(next()?), listener.advertised_port)));
+        Ok(Self { broker: options.port.unwrap_or(broker), controller, extra: extra.collect::<io::Result<_>>()? })
+    }
+}
+
+async fn start_on(ports: &Ports, directory: &Path, jars: &Jars, options: &Options) -> Result<Server, Error> {
     let properties = directory.join("server.properties");
-    let text = settings::text(directory, port, controller, &options.settings);
+    let text = settings::text(directory, ports, &options.settings);
     // Settings may hold passwords.
     let mut file = File::options();
     file.write(true).create(true).truncate(true).mode(0o600);
@@ -178,7 +221,7 @@ async fn start_on(
             if let Some(status) = ended {
                 return Some(Err(format!("it ended with {status}")));
             }
-            answers(port).await.ok().map(Ok)
+            answers(ports.broker).await.ok().map(Ok)
         }
     })
     .await

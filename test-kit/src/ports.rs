@@ -7,14 +7,17 @@ use std::net::{Ipv4Addr, TcpListener};
 ///
 /// Somebody else may take one before it is used: whoever starts a server on it tries again with another.
 pub fn free<const N: usize>() -> io::Result<[u16; N]> {
-    let mut listeners = Vec::with_capacity(N);
     let mut ports = [0; N];
-    for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        *port = listener.local_addr()?.port();
-        listeners.push(listener);
-    }
+    ports.copy_from_slice(&many(N)?);
     Ok(ports)
+}
+
+/// As [`free`], for a number known at run time.
+pub fn many(count: usize) -> io::Result<Vec<u16>> {
+    // All are held until the last is known.
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let held = (0..count).map(bind).collect::<io::Result<Vec<_>>>()?;
+    held.iter().map(|listener| listener.local_addr().map(|address| address.port())).collect()
 }
 
 /// `wanted`, or a free port when it is `None`.

@@ -1,7 +1,7 @@
 //! A real broker and registry: started, used, stopped, and started again with the same data.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails by panicking, as the test itself does")]
 
-use muster_test_kit::kafka::{KafkaServer, Options};
+use muster_test_kit::kafka::{KafkaServer, Listener, Options};
 use muster_test_kit::postgres::PostgresServer;
 use muster_test_kit::registry::{self, RegistryServer, Storage};
 use muster_test_kit::{postgres, shared, shared_kafka};
@@ -25,6 +25,36 @@ async fn a_broker_keeps_its_identity_over_a_restart() {
     assert!(server.is_running());
     server.stop();
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Metadata, asked for at each way in, names the port that its clients are to use.
+#[tokio::test]
+async fn a_further_listener_sends_clients_to_the_port_it_was_told() {
+    let folder = shared::new_folder("listeners");
+    let [told, other] = muster_test_kit::ports::free().unwrap();
+    let extra_listeners = [told, other].map(|advertised_port| Listener { port: None, advertised_port }).to_vec();
+    let server = KafkaServer::start(Options { extra_listeners, ..Options::throw_away(&folder) }).await.unwrap();
+    let main: u16 = server.bootstrap().rsplit(':').next().unwrap().parse().unwrap();
+    for (port, wanted) in [(main, main), (server.extra_ports()[0], told), (server.extra_ports()[1], other)] {
+        assert_eq!(told_by_metadata(port).await, u32::from(wanted));
+    }
+    server.stop();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// The first broker's port in an answer to Metadata, version 1, for no topic.
+async fn told_by_metadata(port: u16) -> u32 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// Length, API key 3, version 1, correlation id, no client id, no topics.
+    const REQUEST: [u8; 18] = [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 0];
+    let mut broker = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    broker.write_all(&REQUEST).await.unwrap();
+    let length = broker.read_u32().await.unwrap();
+    let mut answer = vec![0; length as usize];
+    broker.read_exact(&mut answer).await.unwrap();
+    // Correlation id, number of brokers, node id, the host with its length, the port.
+    let host = usize::from(u16::from_be_bytes([answer[12], answer[13]]));
+    u32::from_be_bytes(answer[14 + host..18 + host].try_into().unwrap())
 }
 
 #[tokio::test]

@@ -8,19 +8,26 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::Error;
+use super::{Error, Ports};
 use crate::jars::Jars;
 
 /// The text of `server.properties`. A name given twice keeps its last value, so `own` wins.
-pub fn text(directory: &Path, port: u16, controller: u16, own: &[(String, String)]) -> String {
+pub fn text(directory: &Path, ports: &Ports, own: &[(String, String)]) -> String {
+    let Ports { broker: port, controller, extra } = ports;
+    let (mut listeners, mut advertised, mut protocols) = (String::new(), String::new(), String::new());
+    for (index, (listening, told)) in extra.iter().enumerate() {
+        let _ = write!(listeners, ",EXTRA{index}://127.0.0.1:{listening}");
+        let _ = write!(advertised, ",EXTRA{index}://127.0.0.1:{told}");
+        let _ = write!(protocols, ",EXTRA{index}:PLAINTEXT");
+    }
     let mut text = format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -75,9 +82,17 @@ mod tests {
     #[test]
     fn the_callers_settings_come_last() {
         let own = [("node.id".to_owned(), "7".to_owned())];
-        let text = text(Path::new("/d"), 1, 2, &own);
+        let text = text(Path::new("/d"), &Ports { broker: 1, controller: 2, extra: Vec::new() }, &own);
         assert!(text.ends_with("node.id=7\n"));
         assert!(text.contains("log.dirs=/d/data\n"));
+    }
+
+    #[test]
+    fn a_further_listener_tells_its_clients_another_port() {
+        let text = text(Path::new("/d"), &Ports { broker: 1, controller: 2, extra: vec![(3, 4), (5, 6)] }, &[]);
+        assert!(text.contains(":2,EXTRA0://127.0.0.1:3,EXTRA1://127.0.0.1:5\n"), "{text}");
+        assert!(text.contains(":1,EXTRA0://127.0.0.1:4,EXTRA1://127.0.0.1:6\n"), "{text}");
+        assert!(text.contains(",EXTRA0:PLAINTEXT,EXTRA1:PLAINTEXT\n"), "{text}");
     }
 
     #[test]
