@@ -3,6 +3,8 @@
 //! A scenario does the product's work and the bare work of the server under it by turns, so that whatever else the
 //! machine does hits both. It must never assert a time: it measures, and people judge.
 
+pub mod campaign;
+
 mod mix;
 
 mod measure;

@@ -1,0 +1,3 @@
+//! Fault campaigns: load under faults, and what everyone saw of it.
+
+pub mod history;
