@@ -20,7 +20,7 @@ pub enum Entry {
     Connected(Connected),
     /// A subscriber was given an event.
     Delivered(Delivered),
-    /// An offset as it stood in the read model.
+    /// The projection's offsets as they stood in the read model.
     Offset(OffsetSample),
     /// An answer to someone who is no member of the project.
     Peek(Peek),
@@ -158,18 +158,22 @@ pub struct Delivered {
     pub at_ns: u64,
 }
 
-/// A projection's offset, read while the campaign ran.
+/// How far the projection was, read while the campaign ran: all of it by one statement, which sees one moment.
+///
+/// For example `select projection, version, array_agg(partition), array_agg(next_offset), (select sum(position) from
+/// project_positions) from projection_offsets group by 1, 2`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OffsetSample {
     /// The projection.
     pub projection: String,
-    /// Its version: a rebuild starts its offsets anew.
+    /// Its version: a rebuild may start its offsets anew.
     pub version: i32,
-    /// The partition.
-    pub partition: u32,
-    /// The first offset that is not applied.
-    pub next_offset: i64,
-    /// When the query that read it was sent.
+    /// Each partition with the first offset that is not applied.
+    pub next_offsets: Vec<(u32, i64)>,
+    /// Events applied by then: the sum of the projects' positions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_events: Option<u64>,
+    /// When the statement was sent.
     pub at_ns: u64,
 }
 
