@@ -252,8 +252,8 @@ mod tests {
             Entry::Offset(OffsetSample {
                 projection: "board".into(),
                 version: 1,
-                partition: 2,
-                next_offset: 3,
+                next_offsets: vec![(2, 3)],
+                applied_events: Some(3),
                 at_ns: 4,
             }),
         ];
