@@ -129,7 +129,7 @@ commands! {
 
 /// The task of that id.
 fn task_of(state: &ProjectState, id: TaskId) -> Result<&Task, Rejection> {
-    state.tasks.get(&id).ok_or(Rejection::TaskNotFound { task_id: id })
+    state.task(id).ok_or(Rejection::TaskNotFound { task_id: id })
 }
 
 /// What every command answers.

@@ -123,7 +123,7 @@ proptest! {
         for (id, task) in &scenario.state.tasks {
             let own = scenario.events.iter().filter(|event| event.task_id == Some(*id));
             let folded = own.fold(None, fold_task);
-            prop_assert_eq!(folded.as_ref(), Some(task));
+            prop_assert_eq!(folded.as_ref(), Some(task.as_ref()));
         }
     }
 
@@ -135,6 +135,16 @@ proptest! {
         prop_assert_eq!(&returned, &scenario.events);
         let state = returned.iter().fold(ProjectState::default(), fold);
         prop_assert_eq!(state, scenario.state);
+    }
+
+    #[test]
+    fn what_happens_to_a_clone_leaves_the_original(steps in proptest::collection::vec(step(), 1..40), at in 0usize..40) {
+        let (before, after) = steps.split_at(at.min(steps.len()));
+        let scenario = before.iter().fold(given_project(), play);
+        let (original, count) = (scenario.state.clone(), scenario.events.len());
+        let scenario = after.iter().fold(scenario, play);
+        let folded = scenario.events[..count].iter().fold(ProjectState::default(), fold);
+        prop_assert_eq!(original, folded);
     }
 
     #[test]

@@ -32,6 +32,7 @@ impl Decide for DispatchTask {
             None => state
                 .tasks
                 .values()
+                .map(AsRef::as_ref)
                 .filter(|task| !task.dispatched && matches!(task.status, TaskStatus::Inbox | TaskStatus::Blocked))
                 .max_by_key(|task| (task.priority, std::cmp::Reverse((task.created_at, task.id)))),
         };

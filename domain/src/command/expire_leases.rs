@@ -20,7 +20,7 @@ impl Decide for ExpireLeases {
         ctx.project(state, crate::model::MemberRole::Owner)?;
         let mut all = Vec::new();
         let tasks: std::collections::BTreeSet<TaskId> = state.leases.values().copied().collect();
-        for task in tasks.iter().filter_map(|id| state.tasks.get(id)) {
+        for task in tasks.iter().filter_map(|id| state.task(*id)) {
             let expired: Vec<_> = task
                 .live_runs()
                 .filter(|run| run.lease.as_ref().is_some_and(|lease| lease.expires_at <= ctx.now))

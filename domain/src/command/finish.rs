@@ -159,9 +159,8 @@ fn newest_subtask(task: &Task) -> Option<(SubtaskId, String)> {
 /// Cards that waited for `done` and for nothing else that is not done.
 fn unblock_dependents(done: TaskId, state: &ProjectState) -> Vec<Draft> {
     let is_done = |id: &TaskId| *id == done || state.tasks.get(id).is_some_and(|t| t.status == TaskStatus::Done);
-    let Some(dependents) = state.dependents.get(&done) else { return Vec::new() };
     let mut drafts = Vec::new();
-    for task in dependents.iter().filter_map(|id| state.tasks.get(id)) {
+    for task in state.dependents_of(done).filter_map(|id| state.tasks.get(&id)) {
         if task.status == TaskStatus::Blocked && task.blocked_by.iter().all(is_done) {
             let task_id = Some(task.id);
             drafts.push(Draft { task_id, data: TaskUnblocked { unblocked_by: done }.into() });

@@ -1,8 +1,13 @@
 //! A project: settings, members, tasks, sessions and leases. The unit of consistency of the write side.
+//!
+//! Everything large is shared between a state and its clones and copied when it is changed, one task at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::session::Session;
 use super::task::Task;
@@ -31,20 +36,23 @@ pub struct Project {
 }
 
 /// Everything the events of one project add up to.
+///
+/// A clone costs the same however large the project is, and shares with the original all that neither changes later:
+/// [`apply`](Self::apply) copies the tasks and sessions that an event touches, and nothing else.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ProjectState {
     /// The project; none before its first event.
-    pub project: Option<Project>,
+    pub project: Option<Arc<Project>>,
     /// Position of the last event.
     pub position: u64,
     /// Tasks by id.
-    pub tasks: BTreeMap<TaskId, Task>,
+    pub tasks: OrdMap<TaskId, Arc<Task>>,
     /// Sessions by id.
-    pub sessions: BTreeMap<SessionId, Session>,
+    pub sessions: OrdMap<SessionId, Arc<Session>>,
     /// Runs with a live lease, and their task.
-    pub leases: BTreeMap<RunId, TaskId>,
-    /// Tasks that wait for another, by the one they wait for.
-    pub dependents: BTreeMap<TaskId, BTreeSet<TaskId>>,
+    pub leases: OrdMap<RunId, TaskId>,
+    /// Which task waits for which: the one waited for first, the one that waits second.
+    pub dependents: OrdSet<(TaskId, TaskId)>,
     /// The highest fencing token given out.
     pub last_fencing_token: u64,
     /// Tokens of all runs, as far as they are known.
@@ -58,10 +66,16 @@ impl ProjectState {
     pub fn apply(&mut self, event: &Event) {
         self.position = event.position;
         if let Some(id) = event.task_id {
-            self.tasks.entry(id).or_insert_with(|| Task::new(id, event.project_id)).apply(event);
+            let task = self.tasks.entry(id).or_insert_with(|| Arc::new(Task::new(id, event.project_id)));
+            Arc::make_mut(task).apply(event);
         }
         self.apply_project(event);
         self.apply_sessions(event);
+    }
+
+    /// The task of that id.
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.tasks.get(&id).map(AsRef::as_ref)
     }
 
     /// Whether a run has a live lease under `fencing_token`.
@@ -73,10 +87,16 @@ impl ProjectState {
             .is_some_and(|lease| lease.fencing_token == fencing_token)
     }
 
+    /// Tasks that wait for `task_id`, or did.
+    pub fn dependents_of(&self, task_id: TaskId) -> impl Iterator<Item = TaskId> {
+        let waiting = (task_id, TaskId(Uuid::nil()))..=(task_id, TaskId(Uuid::max()));
+        self.dependents.range(waiting).map(|(_, dependent)| *dependent)
+    }
+
     fn apply_project(&mut self, event: &Event) {
         match &event.data {
             EventData::ProjectCreated(created) => {
-                self.project = Some(Project {
+                self.project = Some(Arc::new(Project {
                     id: event.project_id,
                     name: created.name.clone(),
                     repository_path: created.repository_path.clone(),
@@ -84,27 +104,27 @@ impl ProjectState {
                     settings: created.settings.clone(),
                     members: BTreeMap::from([(created.owner.clone(), MemberRole::Owner)]),
                     created_at: event.timestamp,
-                });
+                }));
             }
             EventData::ProjectSettingsChanged(changed) => {
-                if let Some(project) = &mut self.project {
+                if let Some(project) = self.project_mut() {
                     project.settings = changed.settings.clone();
                 }
             }
             EventData::ProjectMemberAdded(added) => {
-                if let Some(project) = &mut self.project {
+                if let Some(project) = self.project_mut() {
                     project.members.insert(added.user.clone(), added.role);
                 }
             }
             EventData::ProjectMemberRemoved(removed) => {
-                if let Some(project) = &mut self.project {
+                if let Some(project) = self.project_mut() {
                     project.members.remove(&removed.user);
                 }
             }
             EventData::TaskCreated(created) => {
                 if let Some(id) = event.task_id {
                     for blocker in &created.blocked_by {
-                        self.dependents.entry(*blocker).or_default().insert(id);
+                        self.dependents.insert((*blocker, id));
                     }
                 }
             }
@@ -119,24 +139,22 @@ impl ProjectState {
     fn apply_sessions(&mut self, event: &Event) {
         match &event.data {
             EventData::AgentSpawned(spawned) => {
-                self.sessions.insert(
-                    spawned.session_id,
-                    Session {
-                        id: spawned.session_id,
-                        session_key: spawned.session_key.clone(),
-                        status: SessionStatus::Idle,
-                        workspace_dir: spawned.workspace_dir.clone(),
-                        data_dir: spawned.data_dir.clone(),
-                        current_task_id: None,
-                        current_run_id: None,
-                        started_at: event.timestamp,
-                        last_activity_at: event.timestamp,
-                        tokens_used: 0,
-                    },
-                );
+                let session = Session {
+                    id: spawned.session_id,
+                    session_key: spawned.session_key.clone(),
+                    status: SessionStatus::Idle,
+                    workspace_dir: spawned.workspace_dir.clone(),
+                    data_dir: spawned.data_dir.clone(),
+                    current_task_id: None,
+                    current_run_id: None,
+                    started_at: event.timestamp,
+                    last_activity_at: event.timestamp,
+                    tokens_used: 0,
+                };
+                self.sessions.insert(spawned.session_id, Arc::new(session));
             }
             EventData::AgentStatusChanged(changed) => {
-                if let Some(session) = self.sessions.get_mut(&changed.session_id) {
+                if let Some(session) = self.session_mut(changed.session_id) {
                     session.status = changed.new_status;
                     session.last_activity_at = event.timestamp;
                 }
@@ -146,20 +164,20 @@ impl ProjectState {
                 if let Some(task_id) = event.task_id {
                     self.leases.insert(assigned.run_id, task_id);
                 }
-                if let Some(session) = self.sessions.get_mut(&assigned.session_id) {
+                if let Some(session) = self.session_mut(assigned.session_id) {
                     session.current_task_id = event.task_id;
                     session.current_run_id = Some(assigned.run_id);
                     session.last_activity_at = event.timestamp;
                 }
             }
             EventData::LeaseRenewed(renewed) => {
-                if let Some(session) = self.sessions.get_mut(&renewed.session_id) {
+                if let Some(session) = self.session_mut(renewed.session_id) {
                     session.last_activity_at = event.timestamp;
                 }
             }
             EventData::WorkReleased(released) => {
                 self.leases.remove(&released.run_id);
-                if let Some(session) = self.sessions.get_mut(&released.session_id) {
+                if let Some(session) = self.session_mut(released.session_id) {
                     session.current_task_id = None;
                     session.current_run_id = None;
                     session.last_activity_at = event.timestamp;
@@ -167,12 +185,27 @@ impl ProjectState {
             }
             EventData::AgentComplete(complete) => {
                 let tokens = complete.result.tokens.as_ref().map_or(0, |tokens| tokens.total_tokens);
-                if let Some(session) = self.sessions.values_mut().find(|s| s.current_run_id == Some(complete.run_id)) {
+                let session_id = self.session_of(event.task_id, complete.run_id);
+                if let Some(session) = session_id.and_then(|id| self.session_mut(id)) {
                     session.tokens_used += tokens;
                     session.last_activity_at = event.timestamp;
                 }
             }
             _ => {}
         }
+    }
+
+    fn project_mut(&mut self) -> Option<&mut Project> {
+        self.project.as_mut().map(Arc::make_mut)
+    }
+
+    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(&id).map(Arc::make_mut)
+    }
+
+    /// The session that works in a run: the one that holds its lease.
+    fn session_of(&self, task_id: Option<TaskId>, run_id: RunId) -> Option<SessionId> {
+        let id = self.tasks.get(&task_id?)?.run(run_id)?.lease.as_ref()?.session_id;
+        (self.sessions.get(&id)?.current_run_id == Some(run_id)).then_some(id)
     }
 }

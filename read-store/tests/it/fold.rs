@@ -47,7 +47,7 @@ async fn compare(store: &ReadStore, state: &ProjectState) {
          from tasks t order by task_id",
     )
     .await;
-    assert_eq!(tasks, state.tasks.values().map(task).collect::<Vec<_>>());
+    assert_eq!(tasks, state.tasks.values().map(|of_state| task(of_state)).collect::<Vec<_>>());
 
     let subtasks = rows(
         store,

@@ -164,7 +164,7 @@ impl World {
 
     /// A task as the domain has it.
     pub async fn task_state(&self, project_id: ProjectId, task_id: TaskId) -> muster_domain::state::Task {
-        self.inner.lock().await.states[&project_id].tasks[&task_id].clone()
+        self.inner.lock().await.states[&project_id].tasks[&task_id].as_ref().clone()
     }
 
     pub async fn project(&self, owner: &str) -> ProjectId {

@@ -94,7 +94,7 @@ impl Plane {
 
     /// The card.
     pub fn task(&self, id: TaskId) -> Task {
-        self.inner.lock().state.tasks[&id].clone()
+        self.inner.lock().state.tasks[&id].as_ref().clone()
     }
 
     /// Live leases.
