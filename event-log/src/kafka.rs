@@ -15,6 +15,7 @@ mod producer;
 mod reader;
 mod records;
 mod registry;
+mod snapshots;
 mod subscription;
 mod topics;
 mod watermarks;
@@ -23,6 +24,7 @@ mod writer;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use crate::decode::SchemaCache;
@@ -61,6 +63,11 @@ impl KafkaLog {
             topics,
             config: config.clone(),
         })))
+    }
+
+    fn snapshots(&self, partition: u32) -> snapshots::Snapshots<'_> {
+        let Inner { config, topics, watermarks, .. } = &*self.0;
+        snapshots::Snapshots { config, topic: &topics.snapshots, partition, watermarks }
     }
 
     fn check(&self, partition: u32) -> Result<(), Error> {
@@ -149,5 +156,17 @@ impl EventLog for KafkaLog {
 
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {
         self.0.output.dead_letter(letter).await
+    }
+
+    async fn put_snapshot(&self, partition: u32, snapshot: Bytes) -> Result<(), Error> {
+        self.check(partition)?;
+        let log = self.clone();
+        clients::blocking(move || log.snapshots(partition).put(&snapshot)).await
+    }
+
+    async fn snapshot(&self, partition: u32) -> Result<Option<Bytes>, Error> {
+        self.check(partition)?;
+        let log = self.clone();
+        clients::blocking(move || log.snapshots(partition).get()).await
     }
 }

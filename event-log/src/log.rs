@@ -62,7 +62,7 @@ pub trait EventLog: Send + Sync {
     }
 
     /// Keeps `snapshot` as the newest of `partition`. An optimisation: it may be lost at any time.
-    /// This default keeps none.
+    /// One before it is kept too, for when the newest is damaged. This default keeps none.
     async fn put_snapshot(&self, _partition: u32, _snapshot: Bytes) -> Result<(), Error> {
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! The log in memory, for tests. It keeps the same promises as the others, and loses everything when it is dropped.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use muster_domain::event::Event;
@@ -28,6 +29,7 @@ struct Inner {
     partitions: Vec<Mutex<Partition>>,
     output: Vec<Mutex<Output>>,
     dead_letters: Mutex<Vec<DeadLetter>>,
+    snapshots: Mutex<HashMap<u32, Bytes>>,
     event_wakers: Wakers,
     output_wakers: Wakers,
 }
@@ -62,6 +64,7 @@ impl MemoryLog {
             partitions: (0..partitions).map(|_| Mutex::default()).collect(),
             output: (0..partitions).map(|_| Mutex::default()).collect(),
             dead_letters: Mutex::default(),
+            snapshots: Mutex::default(),
             event_wakers: Wakers::new(partitions),
             output_wakers: Wakers::new(partitions),
         }))
@@ -169,6 +172,17 @@ impl EventLog for MemoryLog {
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {
         self.0.dead_letters.lock().push(letter);
         Ok(())
+    }
+
+    async fn put_snapshot(&self, partition: u32, snapshot: Bytes) -> Result<(), Error> {
+        self.partition(partition)?;
+        self.0.snapshots.lock().insert(partition, snapshot);
+        Ok(())
+    }
+
+    async fn snapshot(&self, partition: u32) -> Result<Option<Bytes>, Error> {
+        self.partition(partition)?;
+        Ok(self.0.snapshots.lock().get(&partition).cloned())
     }
 }
 

@@ -10,6 +10,7 @@ mod read;
 mod retention;
 mod schemas;
 mod setup;
+mod snapshots;
 mod wake;
 mod writer;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use sqlx::PgPool;
@@ -148,5 +150,15 @@ impl EventLog for PostgresLog {
 
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {
         output::dead_letter(&self.0.pool, letter).await
+    }
+
+    async fn put_snapshot(&self, partition: u32, snapshot: Bytes) -> Result<(), Error> {
+        self.check(partition)?;
+        snapshots::put(&self.0.pool, partition, &snapshot).await
+    }
+
+    async fn snapshot(&self, partition: u32) -> Result<Option<Bytes>, Error> {
+        self.check(partition)?;
+        snapshots::get(&self.0.pool, partition).await
     }
 }

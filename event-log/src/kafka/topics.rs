@@ -46,7 +46,8 @@ pub(super) async fn ensure(config: &KafkaConfig, topics: &Topics) -> Result<(), 
     let wanted = [
         new(&topics.events).set("cleanup.policy", "delete").set("retention.ms", "-1").set("retention.bytes", "-1"),
         new(&topics.output).set("cleanup.policy", "delete").set("retention.ms", &retention),
-        new(&topics.snapshots).set("cleanup.policy", "compact"),
+        // What is old goes when a segment is full, and a snapshot fills one sooner than events do.
+        new(&topics.snapshots).set("cleanup.policy", "compact").set("segment.bytes", "134217728"),
         new(&topics.dead_letter).set("cleanup.policy", "delete").set("retention.ms", "-1"),
     ];
     let options = AdminOptions::new()

@@ -50,5 +50,10 @@ conformance! {
         output::lines_come_back_in_order,
         output::a_line_appended_again_is_recognised,
         output::a_subscription_resumes,
+        snapshots::there_is_no_snapshot_at_first,
+        snapshots::the_newest_snapshot_wins_and_partitions_have_their_own,
+        snapshots::a_large_snapshot_comes_back,
+        snapshots::a_damaged_snapshot_is_left_out,
+        snapshots::rivals_leave_a_whole_snapshot,
     }
 }

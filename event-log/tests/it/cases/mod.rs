@@ -3,5 +3,6 @@
 pub mod content;
 pub mod output;
 pub mod reading;
+pub mod snapshots;
 pub mod takeover;
 pub mod writing;

@@ -96,6 +96,31 @@ impl Harness for Kafka {
         tokio::task::spawn_blocking(read).await.expect("read")
     }
 
+    /// A log cannot be edited: a newer head that leads to the same chunks promises other content.
+    async fn damage_snapshot(&self, partition: u32) -> bool {
+        let topic = format!("{}.snapshots", self.config.topic_prefix);
+        let mut client = self.client();
+        client.set("group.id", "people");
+        let (from, number) = (topic.clone(), partition.cast_signed());
+        let read = move || {
+            let consumer: BaseConsumer = client.create().expect("a consumer");
+            let (_, end) = consumer.fetch_watermarks(&from, number, DEADLINE).expect("an answer");
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&from, number, Offset::Offset(end - 1)).expect("a partition");
+            consumer.assign(&list).expect("assigned");
+            consumer.poll(DEADLINE).expect("a record").expect("a record").detach()
+        };
+        let head = tokio::task::spawn_blocking(read).await.expect("read");
+        let mut value: serde_json::Value = serde_json::from_slice(head.payload().expect("a value")).expect("JSON");
+        value["sha256"] = "0".repeat(64).into();
+        let value = value.to_string();
+        let producer: FutureProducer = self.client().create().expect("a producer");
+        let record = FutureRecord::to(&topic).partition(number).key(head.key().expect("a key")).payload(&value);
+        let record = record.headers(head.headers().expect("headers").clone());
+        producer.send(record, DEADLINE).await.map_err(|(error, _)| error).expect("delivered");
+        true
+    }
+
     fn repeats(&self) -> Repeats {
         Repeats::Stored
     }

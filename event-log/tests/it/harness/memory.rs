@@ -47,6 +47,10 @@ impl Harness for Memory {
         self.0.dead_letters()
     }
 
+    async fn damage_snapshot(&self, _partition: u32) -> bool {
+        false
+    }
+
     fn repeats(&self) -> Repeats {
         Repeats::Dropped
     }

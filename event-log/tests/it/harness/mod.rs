@@ -43,6 +43,9 @@ pub trait Harness: Send + Sync {
     /// The dead letters, as a person would look them up.
     async fn dead_letters(&self) -> Vec<DeadLetter>;
 
+    /// Damages the newest snapshot of a partition. False where that cannot be.
+    async fn damage_snapshot(&self, partition: u32) -> bool;
+
     /// What becomes of a line of output that is appended twice.
     fn repeats(&self) -> Repeats;
 }

@@ -91,6 +91,16 @@ impl Harness for Postgres {
         rows.iter().map(letter).collect()
     }
 
+    async fn damage_snapshot(&self, partition: u32) -> bool {
+        let damaged = sqlx::query(
+            "UPDATE muster_log.snapshot_chunks SET content = set_byte(content, 7, 255 - get_byte(content, 7))
+             WHERE chunk = 0 AND snapshot_id =
+                (SELECT snapshot_id FROM muster_log.snapshots WHERE partition = $1 ORDER BY ordinal DESC LIMIT 1)",
+        );
+        let damaged = damaged.bind(partition.cast_signed()).execute(&self.sql).await.expect("updated");
+        damaged.rows_affected() == 1
+    }
+
     fn repeats(&self) -> Repeats {
         Repeats::Dropped
     }
