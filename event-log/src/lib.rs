@@ -24,6 +24,8 @@ pub mod postgres;
 
 #[cfg(feature = "limits")]
 pub mod limits;
+#[cfg(feature = "limits")]
+pub mod raw;
 
 pub use connect::{LogConfig, connect};
 pub use error::Error;

@@ -21,6 +21,8 @@ mod rows;
 pub mod query;
 
 #[cfg(feature = "limits")]
+pub mod dump;
+#[cfg(feature = "limits")]
 pub mod limits;
 
 pub use audit::{AuditFault, AuditReport};

@@ -5,6 +5,8 @@
 mod cases;
 mod faults;
 mod harness;
+#[cfg(feature = "limits")]
+mod raw;
 mod setup;
 
 /// A module of tests for each implementation, from one list of cases.

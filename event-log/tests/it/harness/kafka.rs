@@ -18,7 +18,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use super::{DEADLINE, Harness, PARTITIONS, Repeats, unknown_datum, unknown_schema};
 
 pub struct Kafka {
-    config: KafkaConfig,
+    pub config: KafkaConfig,
 }
 
 impl Kafka {
