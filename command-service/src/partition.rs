@@ -4,6 +4,7 @@
 //! knows what is decided beyond it.
 
 mod handle;
+mod index;
 mod ledger;
 mod memory;
 

@@ -254,7 +254,7 @@ impl CommandService {
         let own = self.0.log.partition_for(project_id) as usize;
         let key = CommandKey { actor: who.actor.user.as_str().into(), command_id: key };
         let elsewhere = self.0.partitions.iter().enumerate().filter(|(number, _)| *number != own);
-        let mut reused = elsewhere.filter(|(_, handle)| handle.committed().remembered(&key).is_some());
+        let mut reused = elsewhere.filter(|(_, handle)| handle.committed().remembers(&key));
         match reused.next() {
             Some(_) => Err(of_refusal(Refusal::KeyReused(key.command_id))),
             None => Ok(()),
@@ -274,7 +274,7 @@ impl CommandService {
         command: &Command,
     ) -> Result<(), Problem> {
         let key = CommandKey { actor: who.actor.user.as_str().into(), command_id: key };
-        if self.partition_of(project_id).committed().remembered(&key).is_some() {
+        if self.partition_of(project_id).committed().remembers(&key) {
             return Ok(());
         }
         let probe = &self.0.probe;

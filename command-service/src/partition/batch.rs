@@ -3,12 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use muster_domain::decide::Outcome;
 use muster_domain::event::Event;
 use muster_domain::id::ProjectId;
+use muster_domain::state::ProjectState;
 use tokio::sync::oneshot;
 
 use super::handle::{Accepted, Refusal, Reply};
 use super::memory::CommandKey;
+use super::speculation::Speculation;
 
 /// A command whose events are in the batch.
 pub(super) struct Decided {
@@ -26,6 +29,8 @@ pub(super) struct Batch {
     commands: Vec<Decided>,
     by_key: HashMap<CommandKey, usize>,
     projects: HashSet<ProjectId>,
+    /// What its projects have come to with it, once it is closed.
+    states: HashMap<ProjectId, ProjectState>,
     /// Answers without events, decided on the state before or within this batch: true only once it is durable.
     held: Vec<(Reply, Result<Accepted, Refusal>)>,
     /// Whoever waits until the log was looked at: until this batch is dropped.
@@ -57,6 +62,17 @@ impl Batch {
         self.events.extend(events);
     }
 
+    /// Nothing more is added. Keeps what its projects have come to, which the ledger takes once it is durable.
+    pub(super) fn close(&mut self, speculation: &Speculation) {
+        let state = |id: &ProjectId| Some((*id, speculation.project(*id)?.clone()));
+        self.states = self.projects.iter().filter_map(state).collect();
+    }
+
+    /// What its projects have come to. Empty before it is closed, and once taken.
+    pub(super) fn take_states(&mut self) -> HashMap<ProjectId, ProjectState> {
+        std::mem::take(&mut self.states)
+    }
+
     pub(super) fn find(&mut self, key: &CommandKey) -> Option<&mut Decided> {
         self.by_key.get(key).and_then(|index| self.commands.get_mut(*index))
     }
@@ -85,13 +101,10 @@ impl Batch {
         }
     }
 
-    /// What its commands come to, for the ledger.
-    pub(super) fn outcomes(
-        &self,
-    ) -> impl Iterator<Item = (CommandKey, String, muster_domain::decide::Outcome)> + use<'_> {
-        self.commands
-            .iter()
-            .map(|decided| (decided.key.clone(), decided.digest.clone(), decided.accepted.outcome.clone()))
+    /// What its commands come to, with their keys and digests.
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = (&CommandKey, &str, Outcome)> {
+        let commands = self.commands.iter();
+        commands.map(|decided| (&decided.key, decided.digest.as_str(), decided.accepted.outcome.clone()))
     }
 }
 

@@ -14,6 +14,8 @@ use muster_domain::time::Timestamp;
 use muster_event_log::{LogOffset, LogRecord};
 use parking_lot::Mutex;
 
+use super::batch::Batch;
+use super::index::TaskIndex;
 use super::memory::{CommandKey, Memory, Remembered};
 
 /// Work that a project has to give, for choosing among projects. Greater is more urgent.
@@ -34,7 +36,7 @@ type RolesOffer = (Vec<Role>, Option<Offer>);
 #[derive(Debug)]
 pub(crate) struct Ledger {
     projects: HashMap<ProjectId, ProjectState>,
-    tasks: HashMap<TaskId, ProjectId>,
+    index: TaskIndex,
     memory: Memory,
     /// Projects whose history cannot be read in whole, and why. Nothing is decided on them.
     unreadable: HashMap<ProjectId, String>,
@@ -50,7 +52,7 @@ impl Ledger {
     pub(crate) fn new(idempotency_window: usize) -> Self {
         Self {
             projects: HashMap::new(),
-            tasks: HashMap::new(),
+            index: TaskIndex::default(),
             memory: Memory::new(idempotency_window),
             unreadable: HashMap::new(),
             offers: Mutex::default(),
@@ -72,15 +74,19 @@ impl Ledger {
     }
 
     pub(crate) fn project_of(&self, task_id: TaskId) -> Option<ProjectId> {
-        self.tasks.get(&task_id).copied()
+        self.index.project_of(task_id)
     }
 
     pub(crate) fn unreadable(&self, id: ProjectId) -> Option<&str> {
         self.unreadable.get(&id).map(String::as_str)
     }
 
-    pub(crate) fn remembered(&self, key: &CommandKey) -> Option<&Remembered> {
+    pub(crate) fn remembered(&self, key: &CommandKey) -> Option<Remembered> {
         self.memory.get(key)
+    }
+
+    pub(crate) fn remembers(&self, key: &CommandKey) -> bool {
+        self.memory.contains(key)
     }
 
     /// The role of `user` in a project; none for an unknown project.
@@ -119,29 +125,27 @@ impl Ledger {
         Some(Offer { priority: task.priority, oldest_first, project_id })
     }
 
-    /// Takes in what was appended by this process, with the outcomes it had computed.
-    pub(crate) fn commit(
-        &mut self,
-        events: &[Arc<Event>],
-        next: LogOffset,
-        outcomes: impl IntoIterator<Item = (CommandKey, String, Outcome)>,
-    ) {
-        for event in events {
-            self.apply(event);
+    /// Takes in what was appended by this process at these offsets: the states it had come to, and its outcomes.
+    pub(super) fn commit(&mut self, batch: &mut Batch, offsets: &[LogOffset]) {
+        debug_assert!(self.open.is_empty(), "nothing is appended before the log was read to its end");
+        for (event, offset) in batch.events.iter().zip(offsets) {
+            self.index.note(event, *offset);
+            self.next = offset.next();
         }
-        for (key, digest, outcome) in outcomes {
+        for (key, digest, outcome) in batch.outcomes() {
             self.memory.add(key, digest, outcome);
         }
-        self.next = next;
+        self.projects.extend(batch.take_states());
     }
 
     /// Takes in what was read from the log. Adds the projects it touched to `touched`.
-    pub(crate) fn read(&mut self, record: LogRecord, touched: &mut HashSet<ProjectId>) {
+    pub(super) fn read(&mut self, record: LogRecord, touched: &mut HashSet<ProjectId>) {
         self.next = record.offset.next();
         match record.payload {
             Ok(event) => {
                 touched.insert(event.project_id);
                 self.apply(&event);
+                self.index.note(&event, record.offset);
                 if self.open.first().is_some_and(|first| !same_command(first, &event)) {
                     self.close();
                 }
@@ -161,12 +165,12 @@ impl Ledger {
     }
 
     /// Remembers the newest command that was read. To be called when everything was read.
-    pub(crate) fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         let events = std::mem::take(&mut self.open);
         let Some(outcome) = Outcome::of(events.iter().map(AsRef::as_ref)) else { return };
         let Some(first) = events.first() else { return };
         let key = CommandKey { actor: first.actor.as_str().into(), command_id: first.command_id };
-        self.memory.add(key, first.command_digest.clone().unwrap_or_default(), outcome);
+        self.memory.add(&key, first.command_digest.as_deref().unwrap_or_default(), outcome);
     }
 
     fn apply(&mut self, event: &Event) {
@@ -175,9 +179,6 @@ impl Ledger {
             let reason = format!("position {} follows {}", event.position, state.position);
             tracing::error!(project_id = %event.project_id, reason, "the history of a project has a gap");
             self.unreadable.entry(event.project_id).or_insert(reason);
-        }
-        if let Some(task_id) = event.task_id {
-            self.tasks.insert(task_id, event.project_id);
         }
         state.apply(event);
     }

@@ -13,10 +13,10 @@ const ENVELOPE_BYTES: usize = 1024;
 /// What is committed about a command; none when nothing is.
 pub(super) fn recall(ledger: &Ledger, key: &CommandKey, digest: &str) -> Option<Result<Accepted, Refusal>> {
     let known = ledger.remembered(key)?;
-    if known.digest != digest {
+    if !known.is_of(digest) {
         return Some(Err(Refusal::KeyReused(key.command_id)));
     }
-    let outcome = known.outcome.clone();
+    let outcome = known.outcome;
     let order = outcome
         .claim
         .as_ref()

@@ -151,7 +151,8 @@ impl Writer {
             return;
         }
         let Some(mut writer) = self.appender.take() else { return };
-        let batch = std::mem::take(&mut self.pending);
+        let mut batch = std::mem::take(&mut self.pending);
+        batch.close(&self.speculation);
         let end = self.end;
         let append = if batch.events.is_empty() {
             let (log, partition, next) = (Arc::clone(&self.log), self.partition, self.ledger.read().next());
@@ -243,10 +244,10 @@ impl Writer {
         }
     }
 
-    fn committed(&mut self, batch: Batch, appended: &Appended) {
+    fn committed(&mut self, mut batch: Batch, appended: &Appended) {
         self.end = appended.end;
-        if let Some(last) = appended.offsets.last() {
-            self.ledger.write().commit(&batch.events, last.next(), batch.outcomes());
+        if !appended.offsets.is_empty() {
+            self.ledger.write().commit(&mut batch, &appended.offsets);
         }
         if batch.events.iter().any(|event| may_free_work(event)) {
             self.wake_waiting();

@@ -86,7 +86,7 @@ impl CommandService {
             let (Some(claim), Some(task_id)) = (&known.outcome.claim, known.outcome.task_id) else {
                 return Some(Err(of_refusal(Refusal::KeyReused(key.command_id))));
             };
-            if known.digest != digest {
+            if !known.is_of(&digest) {
                 return Some(Err(of_refusal(Refusal::KeyReused(key.command_id))));
             }
             Some(ledger.order(project_id, task_id, claim.run_id).ok_or_else(lease_over))

@@ -1,0 +1,84 @@
+//! Every task of a partition: its project, and where in the log its events are, so that a finished one can leave memory
+//! and return. It must never hold a task itself.
+
+use std::collections::HashMap;
+
+use imbl::{OrdMap, Vector};
+use muster_domain::event::Event;
+use muster_domain::id::{ProjectId, TaskId};
+use muster_event_log::LogOffset;
+
+/// Where in the log a task's events are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub first: LogOffset,
+    /// From the first event to the last; all there is, when it is more.
+    pub span: u32,
+    /// How many events it has: the sequence of the last.
+    pub events: u32,
+}
+
+/// A task, and the number of its project: whoever makes a task may choose its id, so two projects may have the same.
+pub(crate) type TaskNumber = (TaskId, u32);
+
+/// All tasks of a partition, finished ones included.
+#[derive(Debug, Default)]
+pub(crate) struct TaskIndex {
+    entries: Entries,
+    numbers: HashMap<ProjectId, u32>,
+}
+
+/// What the index knows, without the ways to find a project. A clone is cheap and shares everything.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Entries {
+    pub places: OrdMap<TaskNumber, Place>,
+    pub projects: Vector<ProjectId>,
+}
+
+impl TaskIndex {
+    #[expect(dead_code, reason = "snapshots and finished tasks will use it")]
+    pub(crate) fn restore(entries: Entries) -> Self {
+        let projects = entries.projects.iter().enumerate();
+        let numbers = projects.map(|(index, id)| (*id, u32::try_from(index).unwrap_or(u32::MAX))).collect();
+        Self { entries, numbers }
+    }
+
+    #[expect(dead_code, reason = "snapshots and finished tasks will use it")]
+    /// What a snapshot keeps.
+    pub(crate) fn entries(&self) -> Entries {
+        self.entries.clone()
+    }
+
+    /// Takes in that `event` is in the log at `offset`.
+    pub(crate) fn note(&mut self, event: &Event, offset: LogOffset) {
+        let Some(task_id) = event.task_id else { return };
+        let next = u32::try_from(self.entries.projects.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry(event.project_id).or_insert(next);
+        if number == next {
+            self.entries.projects.push_back(event.project_id);
+        }
+        let events = u32::try_from(event.sequence).unwrap_or(u32::MAX);
+        match self.entries.places.get_mut(&(task_id, number)) {
+            Some(place) => {
+                place.span = u32::try_from(offset.0 - place.first.0).unwrap_or(u32::MAX);
+                place.events = events;
+            }
+            None => {
+                self.entries.places.insert((task_id, number), Place { first: offset, span: 0, events });
+            }
+        }
+    }
+
+    #[expect(dead_code, reason = "snapshots and finished tasks will use it")]
+    /// Where the events of a task are; none when it has none.
+    pub(crate) fn place(&self, project_id: ProjectId, task_id: TaskId) -> Option<Place> {
+        let number = *self.numbers.get(&project_id)?;
+        self.entries.places.get(&(task_id, number)).copied()
+    }
+
+    /// The project of a task; the one seen first, where two have one of that id.
+    pub(crate) fn project_of(&self, task_id: TaskId) -> Option<ProjectId> {
+        let ((_, number), _) = self.entries.places.range((task_id, 0)..=(task_id, u32::MAX)).next()?;
+        self.entries.projects.get(*number as usize).copied()
+    }
+}
