@@ -13,6 +13,7 @@ mod speculation;
 
 mod recall;
 mod recovery;
+mod replay;
 mod writer;
 
 pub(crate) use handle::{Accepted, Handle, Refusal};

@@ -11,12 +11,11 @@ use muster_event_log::Error;
 use super::batch::Batch;
 use super::handle::{Mail, Refusal};
 use super::recall::recall;
+use super::replay::catch_up;
 use super::writer::Writer;
 
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// Records read at once.
-const READ_RECORDS: usize = 2000;
 
 const AWAY: Refusal = Refusal::Unavailable { reason: "the log does not answer", in_doubt: false };
 const IN_DOUBT: Refusal =
@@ -66,18 +65,7 @@ impl Writer {
             return Err(Error::Fenced { partition: self.partition });
         }
         let writer = self.log.open_writer(self.partition).await?;
-        loop {
-            let from = self.ledger.read().next();
-            let records = self.log.read(self.partition, from, READ_RECORDS).await?;
-            if records.is_empty() {
-                break;
-            }
-            let mut ledger = self.ledger.write();
-            for record in records {
-                ledger.read(record, touched);
-            }
-        }
-        self.ledger.write().close();
+        catch_up(&self.log, self.partition, &self.ledger, touched).await?;
         self.end = writer.end();
         self.appender = Some(writer);
         Ok(())

@@ -1,0 +1,45 @@
+//! Bringing the ledger up to the end of the log. It must never write to the log, and never decide.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use muster_domain::id::ProjectId;
+use muster_event_log::{Error, EventLog, LogOffset, LogRecord};
+use parking_lot::RwLock;
+use tokio::task::JoinHandle;
+
+use super::ledger::Ledger;
+
+/// Records read at once.
+const READ_RECORDS: usize = 2000;
+
+/// Reads what the ledger does not know yet. Adds the projects it touched to `touched`.
+///
+/// To be called while nobody else can write: then the last record ends its command.
+pub(super) async fn catch_up(
+    log: &Arc<dyn EventLog>,
+    partition: u32,
+    ledger: &RwLock<Ledger>,
+    touched: &mut HashSet<ProjectId>,
+) -> Result<(), Error> {
+    let from = ledger.read().next();
+    let mut records = log.read(partition, from, READ_RECORDS).await?;
+    while let Some(last) = records.last() {
+        // The next records are fetched and decoded while these are applied.
+        let ahead = read_ahead(log, partition, last.offset.next());
+        {
+            let mut ledger = ledger.write();
+            for record in records {
+                ledger.read(record, touched);
+            }
+        }
+        records = ahead.await.map_err(|error| Error::Unavailable { reason: error.to_string() })??;
+    }
+    ledger.write().close();
+    Ok(())
+}
+
+fn read_ahead(log: &Arc<dyn EventLog>, partition: u32, from: LogOffset) -> JoinHandle<Result<Vec<LogRecord>, Error>> {
+    let log = Arc::clone(log);
+    tokio::spawn(async move { log.read(partition, from, READ_RECORDS).await })
+}
