@@ -19,7 +19,10 @@ pub async fn connect_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
         LogKind::Postgres => {
             let url = section.postgres_url.as_ref();
             let url = url.context("`log.postgres_url` is not set (MUSTER_LOG__POSTGRES_URL)")?;
-            LogConfig::Postgres(PostgresConfig::new(url.expose()))
+            LogConfig::Postgres(PostgresConfig {
+                give_back_timeout_ms: section.give_back_timeout_ms,
+                ..PostgresConfig::new(url.expose())
+            })
         }
         LogKind::Kafka => {
             let kafka = &section.kafka;
@@ -28,6 +31,8 @@ pub async fn connect_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
                 partitions: kafka.partitions,
                 replication_factor: kafka.replication_factor,
                 transaction_timeout_ms: kafka.transaction_timeout_ms,
+                stall_timeout_ms: kafka.stall_timeout_ms,
+                give_back_timeout_ms: section.give_back_timeout_ms,
                 properties: kafka.librdkafka_properties(),
                 ..KafkaConfig::new(&kafka.bootstrap, &kafka.registry_url)
             })

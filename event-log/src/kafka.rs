@@ -10,6 +10,7 @@
 mod clients;
 mod config;
 mod errors;
+mod membership;
 mod output;
 mod producer;
 mod reader;
@@ -28,7 +29,9 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use crate::decode::SchemaCache;
-use crate::{AgentOutput, DeadLetter, Error, EventLog, LogOffset, LogRecord, OutputRecord, PartitionWriter};
+use crate::{
+    AgentOutput, DeadLetter, Error, EventLog, LogOffset, LogRecord, Member, Membership, OutputRecord, PartitionWriter,
+};
 
 pub use config::KafkaConfig;
 
@@ -152,6 +155,10 @@ impl EventLog for KafkaLog {
             streams.push(subscription::until_error(decoded.boxed()));
         }
         Ok(stream::select_all(streams).boxed())
+    }
+
+    async fn join(&self, member: Member) -> Result<Arc<dyn Membership>, Error> {
+        Ok(Arc::new(membership::KafkaMembership::join(&self.0.config, &self.0.topics.events, member).await?))
     }
 
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {

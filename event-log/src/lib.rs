@@ -13,6 +13,7 @@ mod record;
 
 mod decode;
 mod framing;
+mod stalls;
 mod tail;
 
 pub mod headers;
@@ -42,3 +43,6 @@ pub const DEFAULT_MAX_VALUE_BYTES: usize = 1_000_000;
 
 /// How long agent output is kept by default, in milliseconds: 30 days.
 pub const DEFAULT_OUTPUT_RETENTION_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// How long an instance may take to finish with a partition that it should give back, by default, in milliseconds.
+pub const DEFAULT_GIVE_BACK_TIMEOUT_MS: u64 = 10_000;

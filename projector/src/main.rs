@@ -107,6 +107,7 @@ async fn connect_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
             partitions: kafka.partitions,
             replication_factor: kafka.replication_factor,
             transaction_timeout_ms: kafka.transaction_timeout_ms,
+            stall_timeout_ms: kafka.stall_timeout_ms,
             properties: kafka.librdkafka_properties(),
             ..KafkaConfig::new(&kafka.bootstrap, &kafka.registry_url)
         }),

@@ -1,6 +1,8 @@
 //! The settings of each kind of client. What the log's promises rest on cannot be configured away.
 
-use rdkafka::ClientConfig;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, ClientContext};
 
 use super::KafkaConfig;
 use crate::Error;
@@ -52,6 +54,22 @@ pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
         .set("queued.max.messages.kbytes", "16384");
     client
 }
+
+/// What librdkafka tells about a client, in the log. It must never tell the end of a partition as an error, as the
+/// default does: it is what a reader waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            // Whoever needed the client gets an error of its own; the client itself goes on trying.
+            tracing::warn!(target: "librdkafka", %error, "{reason}");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// Runs `work`, which waits for librdkafka, off the async threads.
 pub(super) async fn blocking<T: Send + 'static>(

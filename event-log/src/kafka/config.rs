@@ -24,6 +24,11 @@ pub struct KafkaConfig {
     pub output_retention_ms: u64,
     /// Largest event, in bytes. Above the default the brokers must allow larger batches too.
     pub max_value_bytes: usize,
+    /// How long an instance that should give a partition back may take to finish with it, in milliseconds. After that
+    /// it goes to another all the same.
+    pub give_back_timeout_ms: u64,
+    /// After how long a client that does not notice what there is counts as stalled and is replaced, in milliseconds.
+    pub stall_timeout_ms: u64,
     /// Further librdkafka properties, such as those for TLS and SASL. They win over the log's own, but for those that
     /// its promises rest on.
     pub properties: BTreeMap<String, String>,
@@ -42,12 +47,18 @@ impl KafkaConfig {
             request_timeout_ms: 30_000,
             output_retention_ms: crate::DEFAULT_OUTPUT_RETENTION_MS,
             max_value_bytes: crate::DEFAULT_MAX_VALUE_BYTES,
+            give_back_timeout_ms: crate::DEFAULT_GIVE_BACK_TIMEOUT_MS,
+            stall_timeout_ms: 15_000,
             properties: BTreeMap::new(),
         }
     }
 
     pub(super) fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
+    }
+
+    pub(super) fn stall_timeout(&self) -> Duration {
+        Duration::from_millis(self.stall_timeout_ms)
     }
 }
 

@@ -9,6 +9,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
+use super::clients::Quiet;
 use super::watermarks::Watermarks;
 use super::{KafkaConfig, clients, errors, number, records};
 use crate::decode::RawRecord;
@@ -19,7 +20,7 @@ const IDLE_MAX: usize = 4;
 
 /// A consumer, and where it stands when it can go on from there.
 struct Idle {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     at: Option<(u32, LogOffset)>,
 }
 
@@ -81,14 +82,14 @@ impl Shared {
         self.poll_and_keep(consumer, partition, from, max)
     }
 
-    fn take_standing_at(&self, partition: u32, from: LogOffset) -> Option<BaseConsumer> {
+    fn take_standing_at(&self, partition: u32, from: LogOffset) -> Option<BaseConsumer<Quiet>> {
         let mut idle = self.idle.lock();
         let index = idle.iter().position(|idle| idle.at == Some((partition, from)))?;
         Some(idle.swap_remove(index).consumer)
     }
 
     /// One that stands nowhere where there is one, else any.
-    fn take_any(&self) -> Result<BaseConsumer, Error> {
+    fn take_any(&self) -> Result<BaseConsumer<Quiet>, Error> {
         let mut idle = self.idle.lock();
         let index = idle.iter().position(|idle| idle.at.is_none()).or_else(|| idle.len().checked_sub(1));
         if let Some(index) = index {
@@ -100,7 +101,7 @@ impl Shared {
 
     fn poll_and_keep(
         &self,
-        consumer: BaseConsumer,
+        consumer: BaseConsumer<Quiet>,
         partition: u32,
         from: LogOffset,
         max: usize,
@@ -118,16 +119,16 @@ impl Shared {
         Ok(records)
     }
 
-    fn consumer(&self) -> Result<BaseConsumer, Error> {
+    fn consumer(&self) -> Result<BaseConsumer<Quiet>, Error> {
         let mut client = clients::consumer(&self.config);
         // The end is told at once: by an event of its own, and without the broker waiting for more.
         client.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10");
-        client.create().map_err(|error| errors::configuration(&error))
+        client.create_with_context(Quiet).map_err(|error| errors::configuration(&error))
     }
 
     fn poll(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &BaseConsumer<Quiet>,
         partition: u32,
         from: LogOffset,
         max: usize,
@@ -165,7 +166,12 @@ pub(super) fn first_to_read(topic: &str, partition: u32, from: LogOffset, low: L
 }
 
 /// Tells `consumer` to read one partition from `from` on.
-pub(super) fn assign<C: Consumer>(consumer: &C, topic: &str, partition: u32, from: LogOffset) -> Result<(), Error> {
+pub(super) fn assign<C: Consumer<Quiet>>(
+    consumer: &C,
+    topic: &str,
+    partition: u32,
+    from: LogOffset,
+) -> Result<(), Error> {
     let failed = |error: KafkaError| errors::unavailable_at(topic, partition, from, &error);
     let mut partitions = TopicPartitionList::new();
     partitions.add_partition_offset(topic, number(partition), Offset::Offset(from.0)).map_err(failed)?;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::clients::Quiet;
 use super::reader::{assign, passes};
 use super::watermarks::Watermarks;
 use super::{KafkaConfig, clients, errors, number};
@@ -141,7 +142,7 @@ impl Snapshots<'_> {
         tracing::warn!(topic, partition, offset, damage, "a snapshot is left out");
     }
 
-    fn newest(&self, consumer: &BaseConsumer) -> Result<Newest, Error> {
+    fn newest(&self, consumer: &BaseConsumer<Quiet>) -> Result<Newest, Error> {
         let (low, end) = self.watermarks.committed(self.topic, self.partition)?;
         if end <= low {
             return Ok(Newest::default());
@@ -166,7 +167,7 @@ impl Snapshots<'_> {
         }
     }
 
-    fn head_at(&self, consumer: &BaseConsumer, offset: i64) -> Result<Option<(i64, Head)>, Error> {
+    fn head_at(&self, consumer: &BaseConsumer<Quiet>, offset: i64) -> Result<Option<(i64, Head)>, Error> {
         let mut found = None;
         self.scan(consumer, offset, offset + 1, |message| {
             if message.offset() == offset && is_head(message) {
@@ -189,7 +190,12 @@ impl Snapshots<'_> {
         None
     }
 
-    fn assemble(&self, consumer: &BaseConsumer, offset: i64, head: &Head) -> Result<Result<Bytes, Damage>, Error> {
+    fn assemble(
+        &self,
+        consumer: &BaseConsumer<Quiet>,
+        offset: i64,
+        head: &Head,
+    ) -> Result<Result<Bytes, Damage>, Error> {
         let most = u64::from(head.chunks) * CHUNK_BYTES as u64;
         let Some(size) = usize::try_from(head.size_bytes).ok().filter(|_| head.size_bytes <= most) else {
             return Ok(Err(format!("{} bytes are not in {} chunks", head.size_bytes, head.chunks)));
@@ -215,19 +221,19 @@ impl Snapshots<'_> {
         Ok(Ok(Bytes::from(whole)))
     }
 
-    fn consumer(&self) -> Result<BaseConsumer, Error> {
+    fn consumer(&self) -> Result<BaseConsumer<Quiet>, Error> {
         let mut client = clients::consumer(self.config);
         client
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "10")
             .set("max.partition.fetch.bytes", "8388608");
-        client.create().map_err(|error| errors::configuration(&error))
+        client.create_with_context(Quiet).map_err(|error| errors::configuration(&error))
     }
 
     /// Shows `see` what there is from `from` to before `to`. Compaction leaves holes.
     fn scan(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &BaseConsumer<Quiet>,
         from: i64,
         to: i64,
         mut see: impl FnMut(&BorrowedMessage<'_>),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::stream::{self, BoxStream, StreamExt};
 use rdkafka::consumer::StreamConsumer;
 
-use super::clients::{self, DropElsewhere};
+use super::clients::{self, DropElsewhere, Quiet};
 use super::reader::{assign, first_to_read, passes};
 use super::watermarks::Watermarks;
 use super::{KafkaConfig, errors, records};
@@ -28,8 +28,8 @@ pub(super) async fn subscribe(
     let runtime = tokio::runtime::Handle::current();
     let (consumer, topic) = clients::blocking(move || {
         let _inside = runtime.enter();
-        let consumer: StreamConsumer =
-            clients::consumer(&config).create().map_err(|error| errors::configuration(&error))?;
+        let consumer: StreamConsumer<Quiet> =
+            clients::consumer(&config).create_with_context(Quiet).map_err(|error| errors::configuration(&error))?;
         let (low, _) = watermarks.committed(&topic, partition)?;
         assign(&consumer, &topic, partition, first_to_read(&topic, partition, from, low)?)?;
         Ok((DropElsewhere::new(consumer), topic))

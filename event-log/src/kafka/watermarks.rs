@@ -4,21 +4,25 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::clients::Quiet;
 use super::{KafkaConfig, clients, errors, number};
 use crate::{Error, LogOffset};
 
 /// Two consumers that consume nothing, one of each isolation level: the level decides what the broker calls the end.
 pub(super) struct Watermarks {
-    committed: BaseConsumer,
-    uncommitted: BaseConsumer,
+    committed: BaseConsumer<Quiet>,
+    uncommitted: BaseConsumer<Quiet>,
     timeout: Duration,
 }
 
 impl Watermarks {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, Error> {
-        let make = |level| -> Result<BaseConsumer, Error> {
+        let make = |level| -> Result<BaseConsumer<Quiet>, Error> {
             let mut client = clients::base(config);
-            client.set("isolation.level", level).create().map_err(|error| errors::configuration(&error))
+            client
+                .set("isolation.level", level)
+                .create_with_context(Quiet)
+                .map_err(|error| errors::configuration(&error))
         };
         Ok(Self {
             committed: make("read_committed")?,

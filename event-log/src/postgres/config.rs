@@ -13,6 +13,9 @@ pub struct PostgresConfig {
     pub poll_interval_ms: u64,
     /// How long agent output is kept, in milliseconds.
     pub output_retention_ms: u64,
+    /// How long an instance that should give a partition back may take to finish with it, in milliseconds. After that
+    /// it goes to another all the same.
+    pub give_back_timeout_ms: u64,
     /// Largest event, in bytes.
     pub max_value_bytes: usize,
 }
@@ -26,6 +29,7 @@ impl PostgresConfig {
             max_connections: 16,
             poll_interval_ms: 1000,
             output_retention_ms: crate::DEFAULT_OUTPUT_RETENTION_MS,
+            give_back_timeout_ms: crate::DEFAULT_GIVE_BACK_TIMEOUT_MS,
             max_value_bytes: crate::DEFAULT_MAX_VALUE_BYTES,
         }
     }
@@ -39,6 +43,7 @@ impl std::fmt::Debug for PostgresConfig {
             .field("max_connections", &self.max_connections)
             .field("poll_interval_ms", &self.poll_interval_ms)
             .field("output_retention_ms", &self.output_retention_ms)
+            .field("give_back_timeout_ms", &self.give_back_timeout_ms)
             .field("max_value_bytes", &self.max_value_bytes)
             .finish_non_exhaustive()
     }

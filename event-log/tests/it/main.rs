@@ -59,3 +59,22 @@ conformance! {
         snapshots::rivals_leave_a_whole_snapshot,
     }
 }
+
+/// Instances that divide the partitions of one log.
+mod dividing {
+    conformance! {
+        memory: crate::harness::memory::Memory,
+        => {
+            membership::one_alone_has_everything,
+        }
+    }
+
+    conformance! {
+        kafka: crate::harness::kafka::Kafka,
+        => {
+            membership::one_alone_has_everything,
+            membership::partitions_move_without_a_moment_of_two_owners,
+            membership::joining_and_leaving_in_a_storm_settles,
+        }
+    }
+}

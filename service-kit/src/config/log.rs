@@ -12,12 +12,18 @@ use super::Secret;
 pub struct LogConfig {
     pub kind: LogKind,
     pub postgres_url: Option<Secret>,
+    pub give_back_timeout_ms: u64,
     pub kafka: KafkaConfig,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { kind: LogKind::Postgres, postgres_url: None, kafka: KafkaConfig::default() }
+        Self {
+            kind: LogKind::Postgres,
+            postgres_url: None,
+            give_back_timeout_ms: 10_000,
+            kafka: KafkaConfig::default(),
+        }
     }
 }
 
@@ -40,6 +46,7 @@ pub struct KafkaConfig {
     pub partitions: u32,
     pub replication_factor: u16,
     pub transaction_timeout_ms: u64,
+    pub stall_timeout_ms: u64,
     pub extra: BTreeMap<String, Secret>,
 }
 
@@ -52,6 +59,7 @@ impl Default for KafkaConfig {
             partitions: 12,
             replication_factor: 1,
             transaction_timeout_ms: 10_000,
+            stall_timeout_ms: 15_000,
             extra: BTreeMap::new(),
         }
     }

@@ -15,12 +15,14 @@ pub(super) fn validate(config: &Config) -> Result<(), Error> {
 
 fn positive(config: &Config) -> Result<(), Error> {
     let Config { http, log, read_store, command, projector, query, runner, .. } = config;
-    let values: [(&str, u64); 20] = [
+    let values: [(&str, u64); 22] = [
         ("http.max_body_bytes", http.max_body_bytes as u64),
         ("http.request_timeout_ms", http.request_timeout_ms),
         ("log.kafka.partitions", log.kafka.partitions.into()),
         ("log.kafka.replication_factor", log.kafka.replication_factor.into()),
+        ("log.give_back_timeout_ms", log.give_back_timeout_ms),
         ("log.kafka.transaction_timeout_ms", log.kafka.transaction_timeout_ms),
+        ("log.kafka.stall_timeout_ms", log.kafka.stall_timeout_ms),
         ("read_store.max_connections", read_store.max_connections.into()),
         ("command.mailbox_capacity", command.mailbox_capacity as u64),
         ("command.batch_max_events", command.batch_max_events as u64),

@@ -1,5 +1,6 @@
 //! What the cases need from an implementation beyond its interface.
 
+pub mod instance;
 pub mod kafka;
 pub mod memory;
 pub mod postgres;

@@ -1,0 +1,134 @@
+//! Who owns what, as the group says, and the watch over the instance's own client.
+//!
+//! It must never ask the group more often than is useful: callers that come at once share one answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, watch};
+
+use super::super::{KafkaConfig, clients};
+use super::group::{Describer, Group};
+use super::place::Place;
+use crate::{Error, Owners, stalls};
+
+/// An answer this young is good enough for the next who asks.
+const FRESH: Duration = Duration::from_millis(50);
+
+/// How soon the group is asked again while a partition has no owner; doubled each time, up to [`AGAIN_MAX`].
+const AGAIN: Duration = Duration::from_millis(20);
+const AGAIN_MAX: Duration = Duration::from_secs(1);
+
+/// Who owns what.
+pub(super) struct Directory {
+    describer: Arc<Describer>,
+    asked: Mutex<Option<Instant>>,
+    owners: watch::Sender<Arc<Owners>>,
+    place: Arc<Place>,
+    url: Arc<str>,
+    client_id: String,
+    partitions: u32,
+    stall_timeout: Duration,
+    /// Since when the group and the client say different things of what this instance has.
+    differing: parking_lot::Mutex<Option<Instant>>,
+}
+
+impl Directory {
+    pub(super) fn new(
+        describer: Describer,
+        place: Arc<Place>,
+        url: &str,
+        client_id: String,
+        config: &KafkaConfig,
+    ) -> Self {
+        Self {
+            describer: Arc::new(describer),
+            asked: Mutex::new(None),
+            owners: watch::Sender::new(Arc::default()),
+            place,
+            url: url.into(),
+            client_id,
+            partitions: config.partitions,
+            stall_timeout: config.stall_timeout(),
+            differing: parking_lot::Mutex::new(None),
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Owners>> {
+        self.owners.subscribe()
+    }
+
+    /// Asks the group, unless somebody just did.
+    pub(super) async fn refresh(&self) -> Result<Arc<Owners>, Error> {
+        let mut asked = self.asked.lock().await;
+        if asked.is_none_or(|at| at.elapsed() >= FRESH) {
+            let now = Instant::now();
+            let describer = Arc::clone(&self.describer);
+            let group = clients::blocking(move || describer.describe()).await?;
+            self.note_difference(&group);
+            let next = Arc::new(self.combine(&group));
+            self.owners.send_if_modified(|owners| {
+                let changed = *owners != next;
+                *owners = next;
+                changed
+            });
+            *asked = Some(now);
+        }
+        Ok(Arc::clone(&self.owners.borrow()))
+    }
+
+    /// What the group says. While it is not settled it says who is there, not what they have: who is still there is then
+    /// taken to have what it had. Of itself an instance knows best.
+    fn combine(&self, group: &Group) -> Owners {
+        let mut owners = Owners::new();
+        if group.settled {
+            for member in &group.members {
+                let url: Arc<str> = member.url.as_str().into();
+                owners.extend(member.partitions.iter().map(|partition| (*partition, Arc::clone(&url))));
+            }
+        } else {
+            let there: BTreeSet<&str> = group.members.iter().map(|member| member.url.as_str()).collect();
+            owners.clone_from(&self.owners.borrow());
+            owners.retain(|_, url| there.contains(&**url));
+        }
+        let held = self.place.held();
+        owners.retain(|partition, url| **url != *self.url || held.contains(partition));
+        owners.extend(held.iter().map(|partition| (*partition, Arc::clone(&self.url))));
+        owners
+    }
+
+    fn note_difference(&self, group: &Group) {
+        let mine = group.members.iter().find(|member| member.client_id == self.client_id);
+        let said: Option<BTreeSet<u32>> = mine.map(|member| member.partitions.iter().copied().collect());
+        let agrees = !group.settled || self.place.is_busy() || said.is_some_and(|said| said == self.place.held());
+        let mut differing = self.differing.lock();
+        *differing = if agrees { None } else { Some(differing.unwrap_or_else(Instant::now)) };
+    }
+
+    /// Asks after each rebalance until every partition has an owner, and now and then. Has the client replaced by
+    /// `restart` when it does not notice what the group says for as long as is configured.
+    pub(super) async fn watch(self: Arc<Self>, restart: impl Fn(&Arc<Place>) -> Result<(), Error> + Send) {
+        let mut pause = AGAIN;
+        loop {
+            let idle =
+                if self.owners.borrow().len() < self.partitions as usize { pause } else { self.stall_timeout / 3 };
+            tokio::select! {
+                () = self.place.rebalanced.notified() => pause = AGAIN,
+                () = tokio::time::sleep(idle) => pause = (pause * 2).min(AGAIN_MAX),
+            }
+            if let Err(error) = self.refresh().await {
+                tracing::debug!(%error, "the owners of partitions are not known anew");
+                continue;
+            }
+            let stalled = self.differing.lock().is_some_and(|since| since.elapsed() >= self.stall_timeout);
+            if stalled {
+                stalls::count("membership", "the group's client does not notice what the group says; it is replaced");
+                *self.differing.lock() = None;
+                if let Err(error) = restart(&self.place) {
+                    tracing::error!(%error, "the group's client could not be replaced");
+                }
+            }
+        }
+    }
+}
