@@ -124,6 +124,9 @@ fn check_leases(events: &[Event]) -> Result<(), Violation> {
 
 /// What any state must look like.
 fn check_state(state: &ProjectState) -> Result<(), Violation> {
+    if !state.tasks.index_follows() {
+        return violated("I5", "what the queues and leases say is not what the tasks say");
+    }
     for task in state.tasks.values() {
         for run in task.live_runs() {
             if run.lease.is_none() || !state.leases.contains_key(&run.id) {

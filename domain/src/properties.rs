@@ -13,7 +13,8 @@ use crate::id::{QuestionId, RunId};
 use crate::model::{MemberRole, Priority, Role, RunResult, TaskStatus};
 use crate::state::{ProjectState, fold, fold_task};
 use crate::testing::{
-    LEASE_MS, Scenario, accept, check, claim, complete, given_project, merged, plan, started, task, task_id,
+    LEASE_MS, Scenario, accept, check, claim, complete, given_manual_project, given_project, merged, plan, started,
+    task, task_id,
 };
 
 /// A step of a generated history. Numbers pick among what exists, so that most steps are nearly possible.
@@ -120,7 +121,7 @@ proptest! {
     #[test]
     fn a_task_folded_alone_equals_the_task_in_its_project(steps in proptest::collection::vec(step(), 1..40)) {
         let scenario = steps.iter().fold(given_project(), play);
-        for (id, task) in &scenario.state.tasks {
+        for (id, task) in scenario.state.tasks.iter() {
             let own = scenario.events.iter().filter(|event| event.task_id == Some(*id));
             let folded = own.fold(None, fold_task);
             prop_assert_eq!(folded.as_ref(), Some(task.as_ref()));
@@ -135,6 +136,38 @@ proptest! {
         prop_assert_eq!(&returned, &scenario.events);
         let state = returned.iter().fold(ProjectState::default(), fold);
         prop_assert_eq!(state, scenario.state);
+    }
+
+    /// The queues of [`crate::state::Tasks`] answer what looking at every task does.
+    #[test]
+    fn the_next_piece_of_work_is_the_one_a_look_at_every_task_finds(
+        steps in proptest::collection::vec(step(), 1..60),
+        manual in proptest::bool::ANY,
+    ) {
+        let mut scenario = if manual { given_manual_project() } else { given_project() };
+        for step in &steps {
+            scenario = play(scenario, step);
+            let state = &scenario.state;
+            for roles in [&[][..], &[Role::Planner], &[Role::Coder], &[Role::Reviewer, Role::Coder], Role::ALL] {
+                prop_assert_eq!(state.tasks.next_for(roles), scan::next_for(state, roles));
+            }
+            prop_assert_eq!(state.tasks.next_to_dispatch(), scan::next_to_dispatch(state));
+            prop_assert_eq!(state.tasks.next_lease_end(), scan::lease_ends(state).map(|(at, _)| at).min());
+            let over = scan::lease_ends(state).filter(|(at, _)| *at <= scenario.now).map(|(_, task_id)| task_id);
+            prop_assert_eq!(state.tasks.with_lease_over(scenario.now), over.collect());
+            for n in 1..5 {
+                let of_index: Vec<_> = state.tasks.dependents_of(task_id(n)).collect();
+                prop_assert_eq!(of_index, scan::dependents_of(state, task_id(n)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_returns_from_json_and_finds_the_same(steps in proptest::collection::vec(step(), 1..60)) {
+        let state = steps.iter().fold(given_project(), play).state;
+        let returned: ProjectState = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+        prop_assert!(returned.tasks.index_follows());
+        prop_assert_eq!(returned, state);
     }
 
     #[test]
@@ -159,6 +192,55 @@ proptest! {
         let state = events.iter().fold(ProjectState::default(), fold);
         let expected = ProjectState { position: state.position, ..scenario.state };
         prop_assert_eq!(state, expected);
+    }
+}
+
+/// What the queues answer, found by looking at every task.
+mod scan {
+    use std::cmp::Reverse;
+
+    use super::*;
+    use crate::id::TaskId;
+    use crate::model::SubtaskStatus;
+    use crate::state::Task;
+    use crate::time::Timestamp;
+
+    fn most_urgent<'s>(tasks: impl Iterator<Item = &'s Task>) -> Option<&'s Task> {
+        tasks.max_by_key(|task| (task.priority, Reverse((task.created_at, task.id))))
+    }
+
+    fn tasks(state: &ProjectState) -> impl Iterator<Item = &Task> {
+        state.tasks.values().map(AsRef::as_ref)
+    }
+
+    pub(super) fn next_for<'s>(state: &'s ProjectState, roles: &[Role]) -> Option<&'s Task> {
+        let ready = |task: &Task, role, subtask_id| roles.contains(&role) && !task.is_worked_on(role, subtask_id);
+        most_urgent(tasks(state).filter(|task| {
+            match task.status {
+                TaskStatus::Inbox => task.dispatched && ready(task, Role::Planner, None),
+                TaskStatus::Planning => ready(task, Role::Planner, None),
+                TaskStatus::Ready | TaskStatus::InFlight => task.subtasks.iter().any(|subtask| {
+                    subtask.status == SubtaskStatus::Ready && ready(task, Role::Coder, Some(subtask.id))
+                }),
+                TaskStatus::Review => ready(task, Role::Reviewer, None),
+                _ => false,
+            }
+        }))
+    }
+
+    pub(super) fn next_to_dispatch(state: &ProjectState) -> Option<&Task> {
+        let column = |status| matches!(status, TaskStatus::Inbox | TaskStatus::Blocked);
+        most_urgent(tasks(state).filter(|task| !task.dispatched && column(task.status)))
+    }
+
+    pub(super) fn lease_ends(state: &ProjectState) -> impl Iterator<Item = (Timestamp, TaskId)> {
+        state.leases.iter().filter_map(|(run_id, task_id)| {
+            Some((state.task(*task_id)?.run(*run_id)?.lease.as_ref()?.expires_at, *task_id))
+        })
+    }
+
+    pub(super) fn dependents_of(state: &ProjectState, blocker: TaskId) -> Vec<&Task> {
+        tasks(state).filter(|task| task.blocked_by.contains(&blocker)).collect()
     }
 }
 

@@ -10,12 +10,14 @@ mod session;
 mod subtask;
 mod task;
 mod task_fold;
+mod tasks;
 
 pub use project::{Project, ProjectState};
 pub use run::{Iteration, Lease, Run, RunStatus};
 pub use session::Session;
 pub use subtask::Subtask;
 pub use task::{Plan, PlanVerdict, Question, Task};
+pub use tasks::Tasks;
 
 use crate::event::Event;
 use crate::id::{ProjectId, TaskId};

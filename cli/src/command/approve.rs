@@ -1,6 +1,7 @@
 //! `muster approve` and `muster reject`: a decision about exactly the plan that was shown.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Arc;
 
 use muster_client::domain::command::{ApprovePlan, RejectPlan};
 use muster_client::domain::state::{Plan, Task};
@@ -34,7 +35,8 @@ pub async fn reject(api: &Api, args: RejectArgs, output: Output) -> Result {
 /// The newest plan. Whether it may still be decided on is the server's to say.
 async fn plan_of(api: &Api, row: &TaskRow) -> Result<Plan> {
     let state: Option<Task> = api.task_state(row.id, None).await?;
-    state.and_then(|task| task.plan).ok_or_else(|| Error::Refused {
+    let plan = state.and_then(|task| task.plan).map(Arc::unwrap_or_clone);
+    plan.ok_or_else(|| Error::Refused {
         status: 409,
         code: "invalid_transition".to_owned(),
         message: format!("task {} has no plan: it is in {}", short(row.id.0), row.status),

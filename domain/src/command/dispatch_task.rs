@@ -7,7 +7,7 @@ use super::task_of;
 use crate::decide::{Context, Draft};
 use crate::event::TaskDispatched;
 use crate::id::TaskId;
-use crate::model::{MemberRole, TaskStatus};
+use crate::model::MemberRole;
 use crate::rejection::Rejection;
 use crate::state::ProjectState;
 
@@ -29,12 +29,7 @@ impl Decide for DispatchTask {
         ctx.project(state, MemberRole::Operator)?;
         let task = match self.task_id {
             Some(id) => Some(task_of(state, id)?),
-            None => state
-                .tasks
-                .values()
-                .map(AsRef::as_ref)
-                .filter(|task| !task.dispatched && matches!(task.status, TaskStatus::Inbox | TaskStatus::Blocked))
-                .max_by_key(|task| (task.priority, std::cmp::Reverse((task.created_at, task.id)))),
+            None => state.tasks.next_to_dispatch(),
         };
         let Some(task) = task else { return Ok(Vec::new()) };
         if task.is_terminal() {

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::Decide;
 use super::failure::fail_run;
 use crate::decide::{Context, Draft, Drafts};
-use crate::id::TaskId;
 use crate::model::{BuildError, BuildErrorKind, ReleaseReason};
 use crate::rejection::Rejection;
 use crate::state::ProjectState;
@@ -19,8 +18,7 @@ impl Decide for ExpireLeases {
     fn decide(&self, state: &ProjectState, ctx: &mut Context<'_>) -> Result<Vec<Draft>, Rejection> {
         ctx.project(state, crate::model::MemberRole::Owner)?;
         let mut all = Vec::new();
-        let tasks: std::collections::BTreeSet<TaskId> = state.leases.values().copied().collect();
-        for task in tasks.iter().filter_map(|id| state.task(*id)) {
+        for task in state.tasks.with_lease_over(ctx.now).iter().filter_map(|id| state.task(*id)) {
             let expired: Vec<_> = task
                 .live_runs()
                 .filter(|run| run.lease.as_ref().is_some_and(|lease| lease.expires_at <= ctx.now))
@@ -47,14 +45,7 @@ impl Decide for ExpireLeases {
 
 /// Whether any lease is over at `now`.
 pub fn has_expired_leases(state: &ProjectState, now: crate::time::Timestamp) -> bool {
-    state.leases.iter().any(|(run_id, task_id)| {
-        state
-            .tasks
-            .get(task_id)
-            .and_then(|task| task.run(*run_id))
-            .and_then(|run| run.lease.as_ref())
-            .is_some_and(|lease| lease.expires_at <= now)
-    })
+    state.tasks.next_lease_end().is_some_and(|end| end <= now)
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ fn newest_subtask(task: &Task) -> Option<(SubtaskId, String)> {
 fn unblock_dependents(done: TaskId, state: &ProjectState) -> Vec<Draft> {
     let is_done = |id: &TaskId| *id == done || state.tasks.get(id).is_some_and(|t| t.status == TaskStatus::Done);
     let mut drafts = Vec::new();
-    for task in state.dependents_of(done).filter_map(|id| state.tasks.get(&id)) {
+    for task in state.tasks.dependents_of(done) {
         if task.status == TaskStatus::Blocked && task.blocked_by.iter().all(is_done) {
             let task_id = Some(task.id);
             drafts.push(Draft { task_id, data: TaskUnblocked { unblocked_by: done }.into() });

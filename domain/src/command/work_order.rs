@@ -1,14 +1,10 @@
 //! What work is ready, and what a session needs to know to do the work it claimed. Pure views of the state.
 
-use std::cmp::Reverse;
-
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ProjectId, RunId, SubtaskId, TaskId};
-use crate::model::{
-    AcceptanceCriterion, AgentConfig, AgentKind, ProjectSettings, Role, SubtaskStatus, TaskStatus, VerificationCommand,
-};
-use crate::state::{Plan, ProjectState, Task};
+use crate::model::{AcceptanceCriterion, AgentConfig, AgentKind, ProjectSettings, Role, VerificationCommand};
+use crate::state::{Plan, ProjectState};
 
 /// A piece of work that is ready to be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,39 +24,15 @@ pub fn next_work(state: &ProjectState, roles: &[Role]) -> Option<Work> {
     if state.leases.len() >= settings.max_concurrent_runs as usize || over_budget(state, settings) {
         return None;
     }
-    state
-        .tasks
-        .values()
-        .filter_map(|task| work_of(task, roles).map(|work| (task, work)))
-        .max_by_key(|(task, _)| (task.priority, Reverse((task.created_at, task.id))))
-        .map(|(_, work)| work)
+    let task = state.tasks.next_for(roles)?;
+    let (role, subtask_id) = task.ready_work()?;
+    Some(Work { task_id: task.id, role, subtask_id })
 }
 
 fn over_budget(state: &ProjectState, settings: &ProjectSettings) -> bool {
     let budget = &settings.budget;
     budget.tokens_max.is_some_and(|max| state.tokens_used >= max)
         || budget.cost_usd_max.is_some_and(|max| state.cost_usd >= max)
-}
-
-fn work_of(task: &Task, roles: &[Role]) -> Option<Work> {
-    let ready = |role, subtask_id| {
-        (roles.contains(&role) && !task.is_worked_on(role, subtask_id)).then_some(Work {
-            task_id: task.id,
-            role,
-            subtask_id,
-        })
-    };
-    match task.status {
-        TaskStatus::Inbox if task.dispatched => ready(Role::Planner, None),
-        TaskStatus::Planning => ready(Role::Planner, None),
-        TaskStatus::Ready | TaskStatus::InFlight => task
-            .subtasks
-            .iter()
-            .filter(|subtask| subtask.status == SubtaskStatus::Ready)
-            .find_map(|subtask| ready(Role::Coder, Some(subtask.id))),
-        TaskStatus::Review => ready(Role::Reviewer, None),
-        _ => None,
-    }
 }
 
 /// A subtask as its coder sees it.
@@ -157,7 +129,7 @@ pub fn work_order(state: &ProjectState, task_id: TaskId, run_id: RunId) -> Optio
             branch: subtask.branch_name(),
         }),
         task_branch: task.branch_name(),
-        plan: task.plan.clone(),
+        plan: task.plan.as_deref().cloned(),
         agent: agent_for(&project.settings, run.role),
         verification: project.settings.verification.clone(),
         max_iterations: project.settings.max_iterations,

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::session::Session;
 use super::task::Task;
+use super::tasks::Tasks;
 use crate::event::{Event, EventData};
 use crate::id::{ProjectId, RunId, SessionId, TaskId};
 use crate::model::{MemberRole, ProjectSettings, SessionStatus};
@@ -46,13 +46,11 @@ pub struct ProjectState {
     /// Position of the last event.
     pub position: u64,
     /// Tasks by id.
-    pub tasks: OrdMap<TaskId, Arc<Task>>,
+    pub tasks: Tasks,
     /// Sessions by id.
     pub sessions: OrdMap<SessionId, Arc<Session>>,
     /// Runs with a live lease, and their task.
     pub leases: OrdMap<RunId, TaskId>,
-    /// Which task waits for which: the one waited for first, the one that waits second.
-    pub dependents: OrdSet<(TaskId, TaskId)>,
     /// The highest fencing token given out.
     pub last_fencing_token: u64,
     /// Tokens of all runs, as far as they are known.
@@ -66,8 +64,7 @@ impl ProjectState {
     pub fn apply(&mut self, event: &Event) {
         self.position = event.position;
         if let Some(id) = event.task_id {
-            let task = self.tasks.entry(id).or_insert_with(|| Arc::new(Task::new(id, event.project_id)));
-            Arc::make_mut(task).apply(event);
+            self.tasks.change(id, event.project_id, |task| task.apply(event));
         }
         self.apply_project(event);
         self.apply_sessions(event);
@@ -85,12 +82,6 @@ impl ProjectState {
             .and_then(|task| task.run(run_id))
             .and_then(|run| run.lease.as_ref())
             .is_some_and(|lease| lease.fencing_token == fencing_token)
-    }
-
-    /// Tasks that wait for `task_id`, or did.
-    pub fn dependents_of(&self, task_id: TaskId) -> impl Iterator<Item = TaskId> {
-        let waiting = (task_id, TaskId(Uuid::nil()))..=(task_id, TaskId(Uuid::max()));
-        self.dependents.range(waiting).map(|(_, dependent)| *dependent)
     }
 
     fn apply_project(&mut self, event: &Event) {
@@ -119,13 +110,6 @@ impl ProjectState {
             EventData::ProjectMemberRemoved(removed) => {
                 if let Some(project) = self.project_mut() {
                     project.members.remove(&removed.user);
-                }
-            }
-            EventData::TaskCreated(created) => {
-                if let Some(id) = event.task_id {
-                    for blocker in &created.blocked_by {
-                        self.dependents.insert((*blocker, id));
-                    }
                 }
             }
             EventData::AgentComplete(complete) => {

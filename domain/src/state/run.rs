@@ -158,6 +158,8 @@ impl Run {
     /// The iteration of that number; made when an event names one that was not announced.
     pub(super) fn iteration(&mut self, number: u32) -> &mut Iteration {
         let index = self.iterations.iter().position(|iteration| iteration.number == number).unwrap_or_else(|| {
+            // Iterations are large and few: room for one, not for four.
+            self.iterations.reserve_exact(1);
             self.iterations.push(Iteration {
                 number,
                 feedback: None,

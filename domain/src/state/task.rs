@@ -1,6 +1,7 @@
 //! A task: a card on the board, with its plan, subtasks, runs, questions and artifacts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +64,7 @@ pub struct Question {
     pub answer: Option<String>,
 }
 
-/// A task.
+/// A task. What is large and seldom changes is shared between its clones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Its id.
@@ -101,11 +102,11 @@ pub struct Task {
     /// Whether an agent ever took it up.
     pub started: bool,
     /// The newest plan.
-    pub plan: Option<Plan>,
+    pub plan: Option<Arc<Plan>>,
     /// Subtasks, in plan order.
     pub subtasks: Vec<Subtask>,
     /// Runs, oldest first.
-    pub runs: Vec<Run>,
+    pub runs: Vec<Arc<Run>>,
     /// Artifacts, oldest first.
     pub artifacts: Vec<Artifact>,
     /// Questions, oldest first.
@@ -123,7 +124,7 @@ pub struct Task {
     /// What shows that it is done.
     pub evidence: Vec<Evidence>,
     /// Why it failed.
-    pub error: Option<BuildError>,
+    pub error: Option<Box<BuildError>>,
     /// Branch that was merged.
     pub branch: Option<String>,
     /// Commit it is merged in.
@@ -186,7 +187,7 @@ impl Task {
 
     /// The run of that id.
     pub fn run(&self, id: RunId) -> Option<&Run> {
-        self.runs.iter().rev().find(|run| run.id == id)
+        self.runs.iter().rev().find(|run| run.id == id).map(AsRef::as_ref)
     }
 
     /// The subtask of that id.
@@ -196,12 +197,28 @@ impl Task {
 
     /// Runs that have not ended.
     pub fn live_runs(&self) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(|run| run.is_live())
+        self.runs.iter().map(AsRef::as_ref).filter(|run: &&Run| run.is_live())
     }
 
     /// Whether a live run plays `role` on `subtask_id`.
     pub fn is_worked_on(&self, role: Role, subtask_id: Option<SubtaskId>) -> bool {
         self.live_runs().any(|run| run.role == role && run.subtask_id == subtask_id)
+    }
+
+    /// The work there is to claim on it: the role it needs, and the first subtask in plan order for work on one chunk.
+    pub fn ready_work(&self) -> Option<(Role, Option<SubtaskId>)> {
+        let free = |role, subtask_id| (!self.is_worked_on(role, subtask_id)).then_some((role, subtask_id));
+        match self.status {
+            TaskStatus::Inbox if self.dispatched => free(Role::Planner, None),
+            TaskStatus::Planning => free(Role::Planner, None),
+            TaskStatus::Ready | TaskStatus::InFlight => self
+                .subtasks
+                .iter()
+                .filter(|subtask| subtask.status == SubtaskStatus::Ready)
+                .find_map(|subtask| free(Role::Coder, Some(subtask.id))),
+            TaskStatus::Review => free(Role::Reviewer, None),
+            _ => None,
+        }
     }
 
     /// Whether every subtask is merged. False while there are none.

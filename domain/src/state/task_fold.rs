@@ -1,5 +1,7 @@
 //! How events change a task.
 
+use std::sync::Arc;
+
 use super::run::{Lease, Run, RunStatus};
 use super::subtask::Subtask;
 use super::task::{Plan, PlanVerdict, Question, Task};
@@ -55,7 +57,7 @@ impl Task {
                 self.branch.clone_from(&completed.branch);
                 self.merge_commit.clone_from(&completed.merge_commit);
             }
-            EventData::TaskFailed(failed) => self.error = Some(failed.error.clone()),
+            EventData::TaskFailed(failed) => self.error = Some(Box::new(failed.error.clone())),
             EventData::ArtifactAdded(added) => self.artifacts.push(added.artifact.clone()),
             EventData::UserRequestedRetry(_) => {
                 self.retry_count += 1;
@@ -86,17 +88,17 @@ impl Task {
     fn apply_plan(&mut self, data: &EventData) {
         match data {
             EventData::PlanReady(ready) => {
-                self.plan = Some(Plan {
+                self.plan = Some(Arc::new(Plan {
                     run_id: ready.run_id,
                     plan: ready.plan.clone(),
                     chunks: ready.chunks.clone(),
                     estimated_cost_usd: ready.estimated_cost_usd,
                     digest: ready.digest.clone(),
                     verdict: None,
-                });
+                }));
             }
             EventData::PlanApproved(approved) => {
-                let Some(plan) = self.plan.as_mut() else { return };
+                let Some(plan) = self.plan.as_mut().map(Arc::make_mut) else { return };
                 plan.verdict = Some(PlanVerdict::Approved { by: approved.approved_by.clone() });
                 self.feedback.clear();
                 self.failed_attempts = 0;
@@ -107,7 +109,7 @@ impl Task {
                     .collect();
             }
             EventData::PlanRejected(rejected) => {
-                let Some(plan) = self.plan.as_mut() else { return };
+                let Some(plan) = self.plan.as_mut().map(Arc::make_mut) else { return };
                 plan.verdict =
                     Some(PlanVerdict::Rejected { by: rejected.rejected_by.clone(), reason: rejected.reason.clone() });
                 self.feedback.push(rejected.reason.clone());
@@ -137,7 +139,8 @@ impl Task {
     fn apply_work(&mut self, data: &EventData, at: Timestamp) {
         match data {
             EventData::RunQueued(queued) => {
-                self.runs.push(Run::queued(queued.run_id, queued.role, queued.subtask_id, queued.attempt, at));
+                let run = Run::queued(queued.run_id, queued.role, queued.subtask_id, queued.attempt, at);
+                self.runs.push(Arc::new(run));
             }
             EventData::WorkAssigned(assigned) => {
                 if let Some(run) = self.run_mut(assigned.run_id) {
@@ -231,7 +234,7 @@ impl Task {
     }
 
     fn run_mut(&mut self, id: RunId) -> Option<&mut Run> {
-        self.runs.iter_mut().rev().find(|run| run.id == id)
+        self.runs.iter_mut().rev().find(|run| run.id == id).map(Arc::make_mut)
     }
 
     fn subtask_mut(&mut self, id: SubtaskId) -> Option<&mut Subtask> {

@@ -77,7 +77,7 @@ async fn compare(store: &ReadStore, state: &ProjectState) {
     .await;
     let mut folded: Vec<_> = state.tasks.values().flat_map(|task| &task.runs).collect();
     folded.sort_by_key(|run| run.queued_at);
-    assert_eq!(runs, folded.into_iter().map(run).collect::<Vec<_>>());
+    assert_eq!(runs, folded.into_iter().map(|of_state| run(of_state)).collect::<Vec<_>>());
 
     let sessions = rows(
         store,
