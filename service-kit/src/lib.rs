@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod config;
 pub mod health;
+pub mod json;
 pub mod limits;
 pub mod problem;
 pub mod serve;
@@ -14,5 +15,5 @@ pub mod tls;
 pub use auth::{Authenticator, Caller, Principal};
 pub use config::Config;
 pub use health::Readiness;
-pub use problem::{Code, Problem, ProblemJson, ProblemPath, ProblemQuery, codes};
+pub use problem::{Code, Problem, ProblemBytes, ProblemJson, ProblemPath, ProblemQuery, codes};
 pub use shutdown::Shutdown;

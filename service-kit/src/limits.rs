@@ -31,30 +31,47 @@ pub fn current_request_id() -> Option<String> {
     REQUEST_ID.try_with(Clone::clone).ok()
 }
 
-/// The largest body of this service, in bytes; extractors find it in the request's extensions.
+/// What a body of this service may be like; extractors find it in the request's extensions.
 #[derive(Debug, Clone, Copy)]
-pub struct BodyLimit(pub usize);
+pub struct BodyLimit {
+    /// Most bytes.
+    pub bytes: usize,
+    /// Longest time until the last of them has arrived.
+    pub timeout: Duration,
+}
 
 impl BodyLimit {
-    pub(crate) fn problem(limit: Option<Self>) -> Problem {
+    pub(crate) fn too_large(limit: Option<Self>) -> Problem {
         let problem = Problem::new(codes::BODY_TOO_LARGE);
         match limit {
-            Some(Self(bytes)) => {
+            Some(Self { bytes, .. }) => {
                 problem.detail(format!("The body may have at most {bytes} bytes.")).with("limit_bytes", bytes)
             }
             None => problem,
         }
     }
+
+    pub(crate) fn too_slow(self) -> Problem {
+        let timeout_ms = millis(self.timeout);
+        Problem::new(codes::BODY_TIMEOUT)
+            .detail(format!("The body did not arrive within {timeout_ms} ms; nothing was done."))
+            .with("timeout_ms", timeout_ms)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Puts the standard layers around a router that has all its routes: from the outside request id and trace, panic
 /// catcher, time limit, body limit; and problem documents for unknown routes and methods.
 pub fn standard_layers(router: Router, config: &Config) -> Router {
-    let limit = BodyLimit(config.http.max_body_bytes);
+    let limit =
+        BodyLimit { bytes: config.http.max_body_bytes, timeout: Duration::from_millis(config.http.body_timeout_ms) };
     let timeout = Duration::from_millis(config.http.request_timeout_ms);
     with_fallbacks(router)
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(limit.0))
+        .layer(RequestBodyLimitLayer::new(limit.bytes))
         .layer(middleware::from_fn_with_state(limit, refuse_declared_length))
         .layer(middleware::from_fn_with_state(timeout, limit_time))
         .layer(middleware::from_fn(catch_panic))
@@ -65,8 +82,8 @@ pub fn standard_layers(router: Router, config: &Config) -> Router {
 /// counted while it is read.
 async fn refuse_declared_length(State(limit): State<BodyLimit>, mut request: Request, next: Next) -> Response {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > limit.0 as u64) {
-        return BodyLimit::problem(Some(limit)).into_response();
+    if declared.is_some_and(|length| length > limit.bytes as u64) {
+        return BodyLimit::too_large(Some(limit)).into_response();
     }
     request.extensions_mut().insert(limit);
     next.run(request).await
@@ -77,7 +94,7 @@ async fn limit_time(State(timeout): State<Duration>, request: Request, next: Nex
     tokio::time::timeout(timeout, next.run(request)).await.unwrap_or_else(|_| {
         Problem::new(codes::REQUEST_TIMEOUT)
             .detail(format!("No answer within {} ms; the request was given up.", timeout.as_millis()))
-            .with("timeout_ms", u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+            .with("timeout_ms", millis(timeout))
             .into_response()
     })
 }

@@ -1,15 +1,19 @@
 //! Listening and serving until the stop. It must never choose another port than the one asked for.
 
-use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
+use tokio_util::task::TaskTracker;
 
 use crate::config::HttpConfig;
 use crate::shutdown::Shutdown;
@@ -24,9 +28,6 @@ pub enum Error {
     /// The address cannot be listened on for another reason.
     #[error("cannot listen on {host}:{port}: {source}")]
     Bind { host: String, port: u16, source: io::Error },
-    /// The listener failed while serving.
-    #[error("serving HTTP failed: {0}")]
-    Serve(#[from] io::Error),
     /// Certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
@@ -37,13 +38,14 @@ pub enum Error {
 pub struct HttpListener {
     tcp: TcpListener,
     handshakes: Option<Handshakes>,
+    header_timeout: Duration,
 }
 
 /// Listens as the configuration says. Port 0 takes a free one: ask [`HttpListener::local_addr`] which.
 pub async fn listen(config: &HttpConfig) -> Result<HttpListener, Error> {
     let handshakes = Handshakes::from_config(&config.tls)?;
     let listener = bind(&config.host, config.port).await?;
-    Ok(HttpListener { handshakes, ..listener })
+    Ok(HttpListener { handshakes, header_timeout: Duration::from_millis(config.header_timeout_ms), ..listener })
 }
 
 /// Listens on TCP without TLS. Port 0 takes a free one.
@@ -52,7 +54,8 @@ pub async fn bind(host: &str, port: u16) -> Result<HttpListener, Error> {
         io::ErrorKind::AddrInUse => Error::PortInUse { host: host.to_owned(), port },
         _ => Error::Bind { host: host.to_owned(), port, source },
     })?;
-    Ok(HttpListener { tcp, handshakes: None })
+    let header_timeout = Duration::from_millis(HttpConfig::default().header_timeout_ms);
+    Ok(HttpListener { tcp, handshakes: None, header_timeout })
 }
 
 impl HttpListener {
@@ -66,13 +69,8 @@ impl HttpListener {
         let scheme = if self.handshakes.is_some() { "https" } else { "http" };
         Ok(format!("{scheme}://{}", self.local_addr()?))
     }
-}
 
-impl Listener for HttpListener {
-    type Io = Either<TcpStream, TlsStream<TcpStream>>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+    async fn accept(&mut self) -> (Either<TcpStream, TlsStream<TcpStream>>, SocketAddr) {
         loop {
             let Some(handshakes) = &mut self.handshakes else {
                 let (stream, peer) = accept_without_delay(&mut self.tcp).await;
@@ -84,15 +82,11 @@ impl Listener for HttpListener {
             }
         }
     }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
-    }
 }
 
 /// Accepts for as long as it takes: errors of a single connection are passed over by axum's implementation.
 async fn accept_without_delay(tcp: &mut TcpListener) -> (TcpStream, SocketAddr) {
-    let (stream, peer) = Listener::accept(tcp).await;
+    let (stream, peer) = axum::serve::Listener::accept(tcp).await;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "a connection keeps Nagle's delay");
     }
@@ -100,22 +94,45 @@ async fn accept_without_delay(tcp: &mut TcpListener) -> (TcpStream, SocketAddr) 
 }
 
 /// Serves until the stop starts, then takes no new connection and lets open ones finish for at most `grace`.
-pub async fn serve<L>(router: Router, listener: L, shutdown: &Shutdown, grace: Duration) -> Result<(), Error>
+pub async fn serve(
+    router: Router,
+    mut listener: HttpListener,
+    shutdown: &Shutdown,
+    grace: Duration,
+) -> Result<(), Error> {
+    let connections = TaskTracker::new();
+    let http = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(listener.header_timeout).clone();
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.triggered() => break,
+        };
+        connections.spawn(connection(http.clone(), stream, peer, router.clone(), shutdown.clone()));
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(grace_ms, "connections are still open after the grace period; leaving them");
+    }
+    Ok(())
+}
+
+/// Answers the requests of one connection, at the stop those that have begun.
+async fn connection<I>(http: http1::Builder, stream: I, peer: SocketAddr, router: Router, shutdown: Shutdown)
 where
-    L: Listener,
-    L::Addr: Debug,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.token().cancelled_owned());
-    let past_grace = async {
-        shutdown.triggered().await;
-        tokio::time::sleep(grace).await;
-    };
-    tokio::select! {
-        outcome = async { serving.await } => Ok(outcome?),
-        () = past_grace => {
-            let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(grace_ms, "connections are still open after the grace period; leaving them");
-            Ok(())
+    let service = TowerToHyperService::new(router);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let outcome = tokio::select! {
+        outcome = serving.as_mut() => outcome,
+        () = shutdown.triggered() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
         }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%peer, %error, "a connection ended early");
     }
 }

@@ -5,17 +5,19 @@ use axum::extract::State;
 use futures::future::join_all;
 use muster_domain::id::CommandId;
 use muster_schemas::api::{BatchItem, BatchResult, CommandRequest};
-use muster_service_kit::{Problem, ProblemJson, codes};
+use muster_service_kit::{Problem, ProblemBytes, codes};
 use uuid::Uuid;
 
+use super::openapi::shapes;
 use super::request::Asked;
 use crate::service::{CommandService, Submitted};
 
 pub(super) async fn execute(
     State(service): State<CommandService>,
     Asked { who, key }: Asked,
-    ProblemJson(request): ProblemJson<CommandRequest>,
+    ProblemBytes(body): ProblemBytes,
 ) -> Result<Submitted, Problem> {
+    let request: CommandRequest = shapes().one("CommandRequest").parse(&body)?;
     service.execute(&who, key, request).await
 }
 
@@ -23,8 +25,9 @@ pub(super) async fn execute(
 pub(super) async fn batch(
     State(service): State<CommandService>,
     Asked { who, .. }: Asked,
-    ProblemJson(items): ProblemJson<Vec<BatchItem>>,
+    ProblemBytes(body): ProblemBytes,
 ) -> Result<Json<Vec<BatchResult>>, Problem> {
+    let items: Vec<BatchItem> = shapes().list("BatchItem").parse(&body)?;
     let max = service.settings().bulk_max_commands;
     if items.len() > max {
         return Err(Problem::new(codes::LIMIT_EXCEEDED)

@@ -5,9 +5,10 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use muster_domain::id::ProjectId;
 use muster_schemas::api::CommandRequest;
-use muster_service_kit::problem::parse_json;
 use muster_service_kit::{Problem, ProblemJson, codes};
 use serde_json::{Map, Value};
+
+use super::openapi::shapes;
 
 /// Members of the body that belong to the request and not to the command.
 const OF_THE_REQUEST: [&str; 3] = ["expected_sequence", "correlation_id", "causation_id"];
@@ -59,7 +60,7 @@ impl Fields {
         self.0.insert("type".to_owned(), command_type.into());
         request.insert("command".to_owned(), Value::Object(self.0));
         let bytes = serde_json::to_vec(&request).map_err(Problem::internal)?;
-        parse_json(&bytes)
+        shapes().one("CommandRequest").within("command.").parse(&bytes)
     }
 
     /// Takes a member out.

@@ -7,7 +7,16 @@ mod schemas;
 #[cfg(test)]
 mod truth;
 
+use std::sync::LazyLock;
+
+use muster_service_kit::json::Shapes;
 use serde_json::{Map, Value, json};
+
+/// The shapes of bodies, as the document describes them: a body that does not fit is refused before anything reads it.
+pub(super) fn shapes() -> &'static Shapes {
+    static SHAPES: LazyLock<Shapes> = LazyLock::new(|| Shapes::of_schemas(&schemas::all()));
+    &SHAPES
+}
 
 /// The document, as it is served and as it lies in `docs/openapi.json`.
 pub fn document() -> Value {

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use muster_domain::id::ProjectId;
-use muster_service_kit::problem::parse_json;
+use muster_service_kit::json::parse_json;
 use muster_service_kit::{Problem, ProblemPath};
 
 use super::fields::Fields;
@@ -15,7 +15,9 @@ pub(super) async fn create(
     mut fields: Fields,
 ) -> Result<Submitted, Problem> {
     let project_id: Option<ProjectId> = match fields.take("project_id") {
-        Some(given) => parse_json(given.to_string().as_bytes())?,
+        Some(given) => {
+            parse_json(given.to_string().as_bytes()).map_err(|problem| problem.with("path", "project_id"))?
+        }
         None => None,
     };
     service.execute(&who, key, fields.command("create_project", project_id, [])?).await

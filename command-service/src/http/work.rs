@@ -9,8 +9,9 @@ use muster_domain::id::RunId;
 use muster_schemas::api::{
     ClaimRequest, CommandRequest, HeartbeatRequest, HeartbeatResponse, OutputRequest, OutputResponse, ReportsRequest,
 };
-use muster_service_kit::{Problem, ProblemJson, ProblemPath};
+use muster_service_kit::{Problem, ProblemBytes, ProblemPath};
 
+use super::openapi::shapes;
 use super::request::Asked;
 use crate::service::{CommandService, Submitted};
 
@@ -18,8 +19,9 @@ use crate::service::{CommandService, Submitted};
 pub(super) async fn claim(
     State(service): State<CommandService>,
     Asked { who, key }: Asked,
-    ProblemJson(request): ProblemJson<ClaimRequest>,
+    ProblemBytes(body): ProblemBytes,
 ) -> Result<Response, Problem> {
+    let request: ClaimRequest = shapes().one("ClaimRequest").parse(&body)?;
     Ok(match service.claim(&who, key, &request).await? {
         Some(order) => Json(order).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
@@ -30,9 +32,9 @@ pub(super) async fn report(
     State(service): State<CommandService>,
     Asked { who, key }: Asked,
     ProblemPath(run_id): ProblemPath<RunId>,
-    ProblemJson(request): ProblemJson<ReportsRequest>,
+    ProblemBytes(body): ProblemBytes,
 ) -> Result<Submitted, Problem> {
-    let ReportsRequest { task_id, fencing_token, reports } = request;
+    let ReportsRequest { task_id, fencing_token, reports } = shapes().one("ReportsRequest").any_text().parse(&body)?;
     let command = ReportRun { task_id, run_id, fencing_token, reports };
     service.execute(&who, key, CommandRequest::of(command)).await
 }
@@ -41,8 +43,9 @@ pub(super) async fn heartbeat(
     State(service): State<CommandService>,
     Asked { who, key }: Asked,
     ProblemPath(run_id): ProblemPath<RunId>,
-    ProblemJson(request): ProblemJson<HeartbeatRequest>,
+    ProblemBytes(body): ProblemBytes,
 ) -> Result<Json<HeartbeatResponse>, Problem> {
+    let request: HeartbeatRequest = shapes().one("HeartbeatRequest").parse(&body)?;
     service.heartbeat(&who, key, run_id, request).await.map(Json)
 }
 
@@ -50,7 +53,8 @@ pub(super) async fn output(
     State(service): State<CommandService>,
     Asked { who, .. }: Asked,
     ProblemPath(run_id): ProblemPath<RunId>,
-    ProblemJson(request): ProblemJson<OutputRequest>,
+    ProblemBytes(body): ProblemBytes,
 ) -> Result<Json<OutputResponse>, Problem> {
+    let request: OutputRequest = shapes().one("OutputRequest").any_text().parse(&body)?;
     service.append_output(&who, run_id, request).await.map(Json)
 }

@@ -27,6 +27,8 @@ reference! {
     "http.host": "Address to listen on.",
     "http.port": "TCP port to listen on; 0 takes a free one. The command service starts from 4401 instead.",
     "http.max_body_bytes": "Largest request body, in bytes. A larger one is `body_too_large`.",
+    "http.body_timeout_ms": "Longest time until a request's body has arrived, in milliseconds. Beyond it: `body_timeout`.",
+    "http.header_timeout_ms": "Longest time an open connection may take until the headers of its next request have arrived, in milliseconds; a connection that idles for as long is closed. Keep it above what clients keep idle connections for.",
     "http.request_timeout_ms": "Longest time until an answer begins, in milliseconds; a stream that has begun is not cut. Beyond it: `request_timeout`.",
     "http.shutdown_grace_ms": "How long open requests and streams may finish after a stop signal, in milliseconds.",
     "http.tls.cert_file": "PEM file with the certificate chain. With `http.tls.key_file`, HTTP is served over TLS.",

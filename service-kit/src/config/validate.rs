@@ -17,6 +17,8 @@ fn positive(config: &Config) -> Result<(), Error> {
     let Config { http, log, read_store, command, projector, query, runner, .. } = config;
     let values: [(&str, u64); 22] = [
         ("http.max_body_bytes", http.max_body_bytes as u64),
+        ("http.body_timeout_ms", http.body_timeout_ms),
+        ("http.header_timeout_ms", http.header_timeout_ms),
         ("http.request_timeout_ms", http.request_timeout_ms),
         ("log.kafka.partitions", log.kafka.partitions.into()),
         ("log.kafka.replication_factor", log.kafka.replication_factor.into()),

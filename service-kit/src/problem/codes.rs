@@ -37,6 +37,7 @@ macro_rules! codes {
 codes! {
     MALFORMED_JSON = "malformed_json", 400, "The body is not valid JSON";
     UNKNOWN_FIELD = "unknown_field", 400, "The body has a field that is not known";
+    DUPLICATE_FIELD = "duplicate_field", 400, "The body has a field more than once";
     INVALID_BODY = "invalid_body", 400, "The body does not have the expected shape";
     INVALID_ARGUMENT = "invalid_argument", 400, "An argument is not valid";
     UNAUTHENTICATED = "unauthenticated", 401, "The request carries no valid token";
@@ -48,6 +49,7 @@ codes! {
     SESSION_NOT_FOUND = "session_not_found", 404, "There is no such session";
     ROUTE_NOT_FOUND = "route_not_found", 404, "There is no such route";
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The route does not allow this method";
+    BODY_TIMEOUT = "body_timeout", 408, "The body did not arrive in time";
     REQUEST_TIMEOUT = "request_timeout", 408, "The request took too long";
     SEQUENCE_MISMATCH = "sequence_mismatch", 409, "The task has moved on since it was read";
     SEQUENCE_FROM_FUTURE = "sequence_from_future", 409, "The expected sequence lies ahead of the task";

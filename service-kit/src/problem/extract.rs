@@ -8,10 +8,38 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 
 use super::{Problem, codes};
+use crate::json::parse_json;
 use crate::limits::BodyLimit;
+
+/// The bytes of a body that is sent as JSON.
+#[derive(Debug, Clone, Default)]
+pub struct ProblemBytes(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for ProblemBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE)
+                .detail("Send the body as JSON with the header `Content-Type: application/json`."));
+        }
+        let limit = request.extensions().get::<BodyLimit>().copied();
+        let reading = Bytes::from_request(request, state);
+        let read = match limit {
+            Some(limit) => tokio::time::timeout(limit.timeout, reading).await.map_err(|_| limit.too_slow())?,
+            None => reading.await,
+        };
+        read.map(Self).map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                BodyLimit::too_large(limit)
+            } else {
+                Problem::new(codes::INVALID_BODY).detail("The body ended early or could not be read.")
+            }
+        })
+    }
+}
 
 /// A JSON body. `T` should carry `#[serde(deny_unknown_fields)]`, or unknown fields are passed over.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,52 +49,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ProblemJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE)
-                .detail("Send the body as JSON with the header `Content-Type: application/json`."));
-        }
-        let limit = request.extensions().get::<BodyLimit>().copied();
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                BodyLimit::problem(limit)
-            } else {
-                Problem::new(codes::INVALID_BODY).detail("The body ended early or could not be read.")
-            }
-        })?;
+        let ProblemBytes(bytes) = ProblemBytes::from_request(request, state).await?;
         parse_json(&bytes).map(Self)
     }
-}
-
-/// Parses a JSON body as [`ProblemJson`] does, for handlers that need the raw bytes as well.
-pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        json_problem(error.inner(), &path)
-    })?;
-    deserializer.end().map_err(|error| json_problem(&error, "."))?;
-    Ok(value)
-}
-
-fn json_problem(error: &serde_json::Error, path: &str) -> Problem {
-    let message = error.to_string();
-    if error.classify() != Category::Data {
-        let problem = Problem::new(codes::MALFORMED_JSON).detail(format!("Not valid JSON: {message}."));
-        return problem.with("line", error.line()).with("column", error.column());
-    }
-    let located = |problem: Problem| if path == "." { problem } else { problem.with("path", path) };
-    if let Some(field) = quoted_after(&message, "unknown field `") {
-        return located(Problem::new(codes::UNKNOWN_FIELD).detail(format!("{message}."))).with("field", field);
-    }
-    let problem = located(Problem::new(codes::INVALID_BODY).detail(format!("{message}.")));
-    match quoted_after(&message, "missing field `") {
-        Some(field) => problem.with("field", field),
-        None => problem,
-    }
-}
-
-fn quoted_after<'a>(message: &'a str, start: &str) -> Option<&'a str> {
-    message.strip_prefix(start)?.split('`').next()
 }
 
 /// `application/json` or `application/<anything>+json`, with or without parameters.

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 pub use codes::Code;
-pub use extract::{ProblemJson, ProblemPath, ProblemQuery, parse_json};
+pub use extract::{ProblemBytes, ProblemJson, ProblemPath, ProblemQuery};
 pub use fallback::with_fallbacks;
 
 use crate::limits;

@@ -1,0 +1,81 @@
+//! Clients that send one byte and then think: they are cut off, and nobody waits for them.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::post;
+use muster_service_kit::config::HttpConfig;
+use muster_service_kit::serve::{listen, serve};
+use muster_service_kit::{Config, ProblemJson, Shutdown, limits};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A server with these limits, its stop, and a connection to it.
+async fn connect(http: HttpConfig) -> (Shutdown, TcpStream) {
+    let config = Config { http: HttpConfig { port: 0, ..http }, ..Config::default() };
+    let listener = listen(&config.http).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let echo = |ProblemJson(body): ProblemJson<Value>| async move { body.to_string() };
+    let router = limits::standard_layers(Router::new().route("/", post(echo)), &config);
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    tokio::spawn(async move { serve(router, listener, &stop, Duration::from_secs(1)).await });
+    (shutdown, TcpStream::connect(address).await.unwrap())
+}
+
+/// Sends `begin`, then `drip` again and again until the server hangs up. What it had said by then.
+async fn drip(stream: TcpStream, begin: &str, drip: &'static str) -> String {
+    let (mut from, mut to) = stream.into_split();
+    to.write_all(begin.as_bytes()).await.unwrap();
+    let dripping = tokio::spawn(async move {
+        while to.write_all(drip.as_bytes()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    // A reset after the answer is an end as well.
+    let _ = tokio::time::timeout(DEADLINE, from.read_to_end(&mut answer)).await.expect("the server hangs up");
+    dripping.abort();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_refused_and_the_connection_closed() {
+    let http = HttpConfig { body_timeout_ms: 200, ..HttpConfig::default() };
+    let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+
+    let (declared, stream) = connect(http.clone()).await;
+    let answer = drip(stream, &format!("{head}content-length: 100000\r\n\r\n["), " ").await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("\"body_timeout\"") && answer.contains("\"timeout_ms\":200"), "{answer}");
+
+    let (chunked, stream) = connect(http).await;
+    let answer = drip(stream, &format!("{head}transfer-encoding: chunked\r\n\r\n"), "1\r\n \r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    declared.trigger();
+    chunked.trigger();
+}
+
+#[tokio::test]
+async fn headers_that_drip_end_the_connection() {
+    let (shutdown, stream) = connect(HttpConfig { header_timeout_ms: 200, ..HttpConfig::default() }).await;
+
+    let answer = drip(stream, "POST / HTTP/1.1\r\nhost: x\r\nx: ", "y").await;
+
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    shutdown.trigger();
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused_though_it_never_ends() {
+    let (shutdown, stream) = connect(HttpConfig { max_body_bytes: 100, ..HttpConfig::default() }).await;
+    let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    let answer = drip(stream, head, "20\r\n                                \r\n").await;
+
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("\"limit_bytes\":100"), "{answer}");
+    shutdown.trigger();
+}
