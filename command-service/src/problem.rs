@@ -30,11 +30,14 @@ pub(crate) fn not_a_member() -> Problem {
     Problem::new(codes::FORBIDDEN).detail("There is no such project among yours.")
 }
 
-/// The same whether there is no such task or it belongs to a project of others.
+/// The same to everyone who is no member, whether there is such a task or not.
+pub(crate) fn not_a_members_task() -> Problem {
+    Problem::new(codes::FORBIDDEN).detail("There is no such task in any of your projects.")
+}
+
+/// What is told to those who may know of the project.
 pub(crate) fn task_not_found(task_id: TaskId) -> Problem {
-    Problem::new(codes::TASK_NOT_FOUND)
-        .detail(format!("There is no task {task_id} in any of your projects."))
-        .with("id", task_id.to_string())
+    Problem::new(codes::TASK_NOT_FOUND).detail(format!("There is no task {task_id}.")).with("id", task_id.to_string())
 }
 
 /// What is told about a partition that is not ready.

@@ -8,7 +8,7 @@ use muster_client::domain::id::CommandId;
 use crate::control::{Control, Error, Lease};
 
 /// Codes that mean the work is not ours any more.
-const LOST: [&str; 4] = ["stale_fencing_token", "run_not_found", "task_not_found", "project_not_found"];
+const LOST: [&str; 5] = ["stale_fencing_token", "run_not_found", "task_not_found", "project_not_found", "forbidden"];
 
 #[async_trait]
 impl Control for muster_client::Client {

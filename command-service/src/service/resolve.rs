@@ -10,7 +10,7 @@ use uuid::{Builder, Uuid};
 
 use super::{CommandService, Who};
 use crate::partition::Handle;
-use crate::problem::task_not_found;
+use crate::problem::{not_a_members_task, task_not_found};
 
 impl CommandService {
     pub(super) async fn resolve(
@@ -40,7 +40,10 @@ impl CommandService {
         }
         // Another process may have created it.
         join_all(self.0.partitions.iter().map(Handle::look)).await;
-        self.known_project_of(who, task_id).ok_or_else(|| task_not_found(task_id))
+        self.known_project_of(who, task_id).ok_or_else(|| {
+            // An admin may know of every task, so for an admin there is none.
+            if who.actor.admin { task_not_found(task_id) } else { not_a_members_task() }
+        })
     }
 
     fn known_project_of(&self, who: &Who, task_id: TaskId) -> Option<ProjectId> {

@@ -1,11 +1,10 @@
 //! Commands through every route, and what is refused.
 
 use http::Method;
-use muster_domain::id::{ProjectId, TaskId};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{ADA, App, BOB, ROOT, assert_gapless};
+use crate::support::{ADA, App, BOB, assert_gapless};
 
 #[tokio::test]
 async fn a_board_is_made_and_worked_with() {
@@ -86,31 +85,6 @@ async fn bad_bodies_are_refused_by_name() {
     app.router_with_header("muster-source", "fax", &tasks).await.refused(400, "invalid_argument");
     app.send("", Method::POST, &tasks, None, Some("{}")).await.refused(401, "unauthenticated");
     assert_eq!(app.events().await.len(), 1, "nothing that was refused is in the log");
-}
-
-#[tokio::test]
-async fn a_stranger_cannot_tell_a_project_from_none() {
-    let app = App::start().await;
-    let (project, none) = (app.project().await, ProjectId(Uuid::now_v7()));
-    let (task, no_task) = (app.task(project, "Secret").await, TaskId(Uuid::now_v7()));
-    let same = |left: &crate::support::Answer, right: &crate::support::Answer| {
-        let strip =
-            |text: String| [task.0, no_task.0].iter().fold(text, |text, id| text.replace(&id.to_string(), "id"));
-        assert_eq!(strip(left.body.to_string()), strip(right.body.to_string()));
-    };
-    for (path, body) in [("tasks", json!({ "title": "x" })), ("dispatch", json!({ "expected_sequence": 1 }))] {
-        let foreign = app.post_as(BOB, &format!("/api/projects/{project}/{path}"), &body).await;
-        let unknown = app.post_as(BOB, &format!("/api/projects/{none}/{path}"), &body).await;
-        same(foreign.refused(403, "forbidden"), unknown.refused(403, "forbidden"));
-    }
-    let foreign = app.post_as(BOB, &format!("/api/tasks/{task}/cancel"), &json!({})).await;
-    let unknown = app.post_as(BOB, &format!("/api/tasks/{no_task}/cancel"), &json!({})).await;
-    same(foreign.refused(404, "task_not_found"), unknown.refused(404, "task_not_found"));
-    app.post(&format!("/api/projects/{project}/tasks/{no_task}/cancel"), &json!({}))
-        .await
-        .refused(404, "task_not_found");
-    app.post_as(ROOT, &format!("/api/projects/{none}/dispatch"), &json!({})).await.refused(404, "project_not_found");
-    app.post_as(ROOT, &format!("/api/tasks/{task}/cancel"), &json!({})).await.ok();
 }
 
 #[tokio::test]

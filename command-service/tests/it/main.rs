@@ -8,6 +8,8 @@ mod campaign;
 mod claims;
 mod commands;
 mod faults;
+mod fields;
+mod foreign;
 mod idempotency;
 mod kafka;
 mod postgres;

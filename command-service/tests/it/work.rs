@@ -71,7 +71,7 @@ async fn a_heartbeat_moves_the_end_of_the_lease() {
     assert!(ends > chrono::Utc::now() + chrono::Duration::seconds(90));
     let stale = json!({ "task_id": run.task_id, "fencing_token": 99 });
     app.post(&path, &stale).await.refused(409, "stale_fencing_token");
-    app.post_as(BOB, &path, &body).await.refused(404, "task_not_found");
+    app.post_as(BOB, &path, &body).await.refused(403, "forbidden");
     app.post(&format!("/api/tasks/{}/cancel", run.task_id), &json!({})).await.ok();
     app.post(&path, &body).await.refused(409, "stale_fencing_token");
 }
