@@ -1,4 +1,6 @@
-//! `loadtest`: measures scenarios and prints each figure beside its limit.
+//! `loadtest`: measures scenarios and prints each figure beside its limit; runs fault campaigns.
+
+mod cli;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -13,8 +15,22 @@ use muster_loadtest::{Bounds, Database, Figure, Kafka, Log, Machine, Postgres, R
 ///
 /// Servers are started for the run, on the loopback address only, and removed with it.
 #[derive(Debug, Parser)]
-#[command(name = "loadtest", version)]
+#[command(name = "loadtest", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    measure: Measure,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Runs the services under load while they are killed, frozen and cut off, then checks that nothing was lost.
+    Campaign(cli::campaign::Arguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct Measure {
     /// What to measure; everything when left out.
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
@@ -74,8 +90,13 @@ enum Scenario {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments = Arguments::parse();
+    let outcome = match &arguments.command {
+        None => run(&arguments.measure).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Campaign(arguments)) => cli::campaign::run(arguments).await,
+    };
+    match outcome {
+        Ok(code) => code,
         Err(error) => {
             // Nobody reads it when this fails.
             drop(writeln!(std::io::stderr().lock(), "loadtest: {error:#}"));
@@ -85,7 +106,7 @@ async fn main() -> ExitCode {
 }
 
 /// Measures what was asked for. What was measured is written also when a scenario fails.
-async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+async fn run(arguments: &Measure) -> anyhow::Result<()> {
     let bounds = Bounds {
         rounds: arguments.rounds,
         events_per_turn: arguments.events_per_turn,
@@ -112,7 +133,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     failed
 }
 
-async fn measure(scenario: Scenario, arguments: &Arguments, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
+async fn measure(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
     let batches = |default: &[usize]| arguments.batches.clone().unwrap_or_else(|| default.to_vec());
     match scenario {
         Scenario::AppendKafka => {
@@ -136,7 +157,7 @@ async fn measure(scenario: Scenario, arguments: &Arguments, bounds: &Bounds) -> 
     }
 }
 
-async fn end_to_end(arguments: &Arguments, log: Log, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
+async fn end_to_end(arguments: &Measure, log: Log, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
     let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("muster"));
     let muster = arguments.muster.clone().map_or_else(beside, Ok)?;
     let postgres = Postgres::start().await?;

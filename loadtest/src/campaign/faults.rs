@@ -1,0 +1,247 @@
+//! Carries the plan out, several faults at a time but one at a time for each target, and heals everything at the end.
+//!
+//! It must never decide what comes next: the plan does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::options::Kind;
+use super::plan::Planned;
+use super::proxy::Mode;
+use super::recorder::Recorder;
+use super::stage::{Shared, Stage, until_ready};
+
+/// Faults at the same time.
+const AT_ONCE: usize = 2;
+/// With nothing acknowledged for so long, the next fault waits a while.
+const QUIET: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a server that does not start is started again.
+const STARTS_MAX: u32 = 5;
+/// How often processes are looked at.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
+
+/// A fault that was carried out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Done {
+    /// What was planned.
+    #[serde(flatten)]
+    pub planned: Planned,
+    /// When it began.
+    pub began_at_ns: u64,
+    /// When it was over.
+    pub ended_at_ns: u64,
+    /// Why it could not be carried out, if so.
+    pub failure: Option<String>,
+}
+
+/// Carries out faults.
+pub struct Faults {
+    stage: Arc<Stage>,
+    recorder: Recorder,
+    targets: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    begun: AtomicU64,
+    exits: AtomicU64,
+}
+
+impl Faults {
+    /// For a stage.
+    pub fn new(stage: Arc<Stage>, recorder: Recorder) -> Arc<Self> {
+        Arc::new(Self {
+            stage,
+            recorder,
+            targets: Mutex::default(),
+            begun: AtomicU64::new(0),
+            exits: AtomicU64::new(0),
+        })
+    }
+
+    /// Faults begun so far.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// How often a service ended by itself and was started again.
+    pub fn exits(&self) -> u64 {
+        self.exits.load(Ordering::Relaxed)
+    }
+
+    /// Carries the plan out until `stop`. Returns what was done.
+    pub async fn carry_out(self: &Arc<Self>, plan: Vec<Planned>, stop: &CancellationToken) -> Vec<Done> {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let mut running = JoinSet::new();
+        for planned in plan {
+            let wait = Duration::from_millis(planned.wait_ms);
+            let started = stop.run_until_cancelled(async {
+                tokio::time::sleep(wait).await;
+                self.until_something_works().await;
+                let place = Arc::clone(&places).acquire_owned().await.ok()?;
+                let target = Arc::clone(self.targets.lock().await.entry(planned.target.clone()).or_default());
+                Some((place, target.lock_owned().await))
+            });
+            let Some(Some(held)) = started.await else { break };
+            self.begun.fetch_add(1, Ordering::Relaxed);
+            let this = Arc::clone(self);
+            running.spawn(async move {
+                let done = this.carry_out_one(planned).await;
+                drop(held);
+                done
+            });
+        }
+        running.join_all().await
+    }
+
+    /// Faults upon faults prove little once nothing moves: what is down gets time to come back.
+    async fn until_something_works(&self) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.recorder.silence() > QUIET && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn carry_out_one(&self, planned: Planned) -> Done {
+        let began_at_ns = self.recorder.now_ns();
+        let failure = self.perform(&planned).await.err().map(|error| format!("{error:#}"));
+        Done { planned, began_at_ns, ended_at_ns: self.recorder.now_ns(), failure }
+    }
+
+    async fn perform(&self, planned: &Planned) -> anyhow::Result<()> {
+        let lasting = Duration::from_millis(planned.duration_ms);
+        match planned.kind {
+            Kind::Kill => self.kill(self.service(&planned.target)?, lasting).await,
+            Kind::Freeze => {
+                let service = self.service(&planned.target)?;
+                anyhow::ensure!(service.lock().await.freeze(), "it does not run");
+                tokio::time::sleep(lasting).await;
+                service.lock().await.thaw();
+                Ok(())
+            }
+            Kind::Cut => self.with_link(planned, Mode::Cut).await,
+            Kind::Partition => self.with_link(planned, Mode::Freeze).await,
+            Kind::Delay => self.with_link(planned, Mode::Delay(Duration::from_millis(10 + planned.choice % 150))).await,
+            Kind::Reset => {
+                self.stage.link(&planned.target)?.reset();
+                Ok(())
+            }
+            Kind::ExecutedButTimedOut => self.with_link(planned, Mode::LoseAnswers).await,
+            Kind::DelayedEndTxn if planned.choice.is_multiple_of(2) => {
+                self.with_link(planned, Mode::HoldEndTxn(lasting)).await
+            }
+            Kind::DelayedEndTxn => self.with_link(planned, Mode::LoseEndTxnAnswer).await,
+            Kind::BrokerKill => self.kill_broker(lasting).await,
+            Kind::BrokerFreeze => {
+                let broker = self.stage.kafka.as_ref().context("there is no broker")?.lock().await;
+                broker.freeze();
+                tokio::time::sleep(lasting).await;
+                broker.thaw();
+                Ok(())
+            }
+            Kind::PostgresKill => self.kill_postgres(lasting).await,
+            Kind::RebalanceStorm => self.storm(self.service(&planned.target)?).await,
+            Kind::DiskFull | Kind::ClockJump => anyhow::bail!("not on this machine"),
+        }
+    }
+
+    fn service(&self, name: &str) -> anyhow::Result<&Shared> {
+        match name {
+            "projector" => Ok(&self.stage.projector),
+            "query" => Ok(&self.stage.query),
+            name => {
+                let number = name.rsplit('-').next().and_then(|number| number.parse::<usize>().ok());
+                let index = number.and_then(|number| number.checked_sub(1));
+                index.and_then(|index| self.stage.instances.get(index)).with_context(|| format!("no service {name}"))
+            }
+        }
+    }
+
+    async fn kill(&self, service: &Shared, away: Duration) -> anyhow::Result<()> {
+        service.lock().await.kill().await;
+        tokio::time::sleep(away).await;
+        let mut process = service.lock().await;
+        process.start().await
+    }
+
+    /// Stops and starts in quick succession, in order: every partition moves away and back.
+    async fn storm(&self, service: &Shared) -> anyhow::Result<()> {
+        for _ in 0..3 {
+            let mut process = service.lock().await;
+            process.stop().await;
+            process.start().await?;
+        }
+        Ok(())
+    }
+
+    async fn with_link(&self, planned: &Planned, mode: Mode) -> anyhow::Result<()> {
+        let link = self.stage.link(&planned.target)?;
+        link.set(mode);
+        tokio::time::sleep(Duration::from_millis(planned.duration_ms)).await;
+        link.set(Mode::Pass);
+        Ok(())
+    }
+
+    async fn kill_broker(&self, away: Duration) -> anyhow::Result<()> {
+        let mut broker = self.stage.kafka.as_ref().context("there is no broker")?.lock().await;
+        broker.kill().await;
+        tokio::time::sleep(away).await;
+        let mut started = broker.start_again().await;
+        for _ in 1..STARTS_MAX {
+            if started.is_ok() {
+                break;
+            }
+            started = broker.start_again().await;
+        }
+        started
+    }
+
+    async fn kill_postgres(&self, away: Duration) -> anyhow::Result<()> {
+        let mut postgres = self.stage.postgres.lock().await;
+        postgres.kill().await;
+        tokio::time::sleep(away).await;
+        let mut started = postgres.start_again().await;
+        for _ in 1..STARTS_MAX {
+            if started.is_ok() {
+                break;
+            }
+            tokio::time::sleep(WATCH_EVERY).await;
+            started = postgres.start_again().await;
+        }
+        started
+    }
+
+    /// Starts services again that ended by themselves, as whatever keeps services running does. Until `stop`.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(WATCH_EVERY)).await.is_some() {
+            for service in self.stage.services() {
+                let Ok(mut process) = service.try_lock() else { continue };
+                if process.has_ended_by_itself() {
+                    self.exits.fetch_add(1, Ordering::Relaxed);
+                    drop(process.spawn());
+                }
+            }
+        }
+    }
+
+    /// Mends every link and waits until every service is ready.
+    pub async fn heal(&self) -> anyhow::Result<()> {
+        for link in self.stage.links.values() {
+            link.set(Mode::Pass);
+        }
+        for service in self.stage.services() {
+            let mut process = service.lock().await;
+            process.thaw();
+            if !process.is_running() {
+                process.start().await?;
+            }
+            until_ready(&mut process).await?;
+        }
+        Ok(())
+    }
+}

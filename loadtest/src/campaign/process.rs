@@ -1,0 +1,204 @@
+//! One service as a process of its own: started, killed, frozen, stopped and started again.
+//!
+//! It must never know what the service does.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use muster_test_kit::process::{Server, StopBy, signal};
+use muster_test_kit::{ports, wait};
+
+use super::proxy::Link;
+
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
+const SIGCONT: i32 = 18;
+const SIGSTOP: i32 = 19;
+
+/// Longest wait for a process to listen; reached only when something is broken.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long an orderly stop may take before the process is killed.
+const STOP_BY: StopBy = StopBy { signal: SIGTERM, within: Duration::from_secs(20) };
+/// How long a killed process may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// Before a process that ended by itself while it started is started again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Marks every process of a campaign, so that those that were left can be found.
+pub const MARK: &str = "LOADTEST_CAMPAIGN";
+
+/// How a service is started.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// Its name in this campaign.
+    pub name: String,
+    /// The program.
+    pub program: PathBuf,
+    /// Flags.
+    pub arguments: Vec<String>,
+    /// Variables.
+    pub environment: Vec<(String, String)>,
+    /// The variable that takes its port.
+    pub port_variable: &'static str,
+    /// Where it works and logs.
+    pub folder: PathBuf,
+}
+
+/// A service.
+pub struct Process {
+    recipe: Recipe,
+    server: Option<Server>,
+    port: u16,
+    ways_in: Vec<Arc<Link>>,
+    starts: u64,
+    frozen: bool,
+    /// Whether it should run.
+    wanted: bool,
+}
+
+impl Process {
+    /// One that does not run yet, with the links that lead to it.
+    pub fn new(recipe: Recipe, ways_in: Vec<Arc<Link>>) -> Self {
+        Self { recipe, server: None, port: 0, ways_in, starts: 0, frozen: false, wanted: false }
+    }
+
+    /// Its name in this campaign.
+    pub fn name(&self) -> &str {
+        &self.recipe.name
+    }
+
+    /// Its own address, without a link in between.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it logs.
+    pub fn log(&self) -> PathBuf {
+        self.recipe.folder.join(format!("{}.log", self.recipe.name))
+    }
+
+    /// Starts it, on a port of its own each time, and waits until it listens.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + READY_WITHIN;
+        while tokio::time::Instant::now() < deadline {
+            self.spawn()?;
+            if self.listens().await? {
+                return Ok(());
+            }
+            // What it needs may be away at the moment.
+            tokio::time::sleep(PAUSE).await;
+        }
+        let tail = muster_test_kit::process::log_tail(&self.log());
+        anyhow::bail!("{} ends by itself:\n{tail}", self.recipe.name)
+    }
+
+    /// Starts it without waiting for anything.
+    pub fn spawn(&mut self) -> anyhow::Result<()> {
+        self.server = None;
+        [self.port] = ports::free()?;
+        let Recipe { name, program, arguments, environment, port_variable, folder } = &self.recipe;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(folder).env_clear();
+        command.envs(std::env::vars().filter(|(name, _)| matches!(name.as_str(), "PATH" | "LANG" | "TMPDIR")));
+        command.env("HOME", folder).env("RUST_BACKTRACE", "1").envs(environment.iter().cloned());
+        command.env(port_variable, self.port.to_string());
+        let server = Server::spawn(command, &self.log(), &folder.join(format!("{name}.pid")), STOP_BY);
+        self.server = Some(server.with_context(|| format!("starting {}: is it built?", program.display()))?);
+        self.starts += 1;
+        self.frozen = false;
+        self.wanted = true;
+        for link in &self.ways_in {
+            link.lead_to(self.port);
+        }
+        Ok(())
+    }
+
+    /// Waits until it takes connections; false when it ended instead.
+    pub async fn listens(&mut self) -> anyhow::Result<bool> {
+        let Self { server: Some(server), port, recipe, .. } = self else { return Ok(false) };
+        let address = (std::net::Ipv4Addr::LOCALHOST, *port);
+        let listens = wait::until(READY_WITHIN, || {
+            let ended = server.exited().is_some();
+            async move {
+                if ended {
+                    return Some(false);
+                }
+                tokio::net::TcpStream::connect(address).await.is_ok().then_some(true)
+            }
+        });
+        let listens = listens.await;
+        listens.with_context(|| format!("{} does not listen:\n{}", recipe.name, server.log_tail()))
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.server.as_mut().is_some_and(|server| server.exited().is_none())
+    }
+
+    /// Whether it ended although nobody ended it.
+    pub fn has_ended_by_itself(&mut self) -> bool {
+        self.wanted && !self.is_running()
+    }
+
+    /// Ends it without warning.
+    pub async fn kill(&mut self) {
+        self.wanted = false;
+        let Some(mut server) = self.server.take() else { return };
+        drop(signal(server.id(), SIGKILL));
+        wait::until(GONE_WITHIN, || {
+            let gone = server.exited().map(drop);
+            async move { gone }
+        })
+        .await;
+    }
+
+    /// Stops its clock: it does nothing, and its connections stay.
+    pub fn freeze(&mut self) -> bool {
+        self.frozen = self.server.as_ref().is_some_and(|server| signal(server.id(), SIGSTOP).is_ok());
+        self.frozen
+    }
+
+    /// Lets it go on as if nothing had been.
+    pub fn thaw(&mut self) {
+        if std::mem::take(&mut self.frozen)
+            && let Some(server) = &self.server
+        {
+            drop(signal(server.id(), SIGCONT));
+        }
+    }
+
+    /// Stops it in order.
+    pub async fn stop(&mut self) {
+        self.thaw();
+        self.wanted = false;
+        if let Some(server) = self.server.take() {
+            // Waiting for a process blocks the thread.
+            drop(tokio::task::spawn_blocking(move || server.stop()).await);
+        }
+    }
+
+    /// How often it was started.
+    pub fn starts(&self) -> u64 {
+        self.starts
+    }
+}
+
+/// Processes that carry `mark` and run, with their command lines.
+pub fn left_over(mark: &str) -> Vec<String> {
+    let wanted = format!("{MARK}={mark}");
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let marked = |folder: &Path| {
+        let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    let command = |folder: PathBuf| {
+        let line = std::fs::read(folder.join("cmdline")).ok()?;
+        let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        let id = folder.file_name()?.to_string_lossy().into_owned();
+        (!words.concat().is_empty()).then(|| format!("{id} {}", words.join(" ").trim()))
+    };
+    processes.flatten().map(|entry| entry.path()).filter(|folder| marked(folder)).filter_map(command).collect()
+}

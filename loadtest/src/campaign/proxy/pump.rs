@@ -1,0 +1,157 @@
+//! One direction of one connection. It must never pass a byte on that the mode holds back.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
+
+use super::frames::{Frame, Frames};
+use super::{Mode, Protocol, State};
+
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// One of its sides closed it.
+    Closed,
+    /// The link did.
+    Reset,
+}
+
+/// Which direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From the client.
+    Requests(Protocol),
+    /// To the client.
+    Answers,
+}
+
+/// What both directions of a connection know.
+pub struct Shared<'a> {
+    resets: u64,
+    touched: &'a AtomicU64,
+    /// Answers are swallowed from now on.
+    swallows: AtomicBool,
+    /// An answer was swallowed.
+    has_hole: AtomicBool,
+}
+
+impl<'a> Shared<'a> {
+    pub fn new(resets: u64, touched: &'a AtomicU64) -> Self {
+        Self { resets, touched, swallows: AtomicBool::new(false), has_hole: AtomicBool::new(false) }
+    }
+
+    fn touch(&self) {
+        self.touched.fetch_add(1, Relaxed);
+    }
+}
+
+/// Passes bytes on until one side or the link ends the connection.
+pub async fn run(
+    mut from: ReadHalf<'_>,
+    to: WriteHalf<'_>,
+    seen: watch::Receiver<State>,
+    way: Way,
+    shared: &Shared<'_>,
+) -> Ended {
+    let mut pump = Pump { to, seen, way, shared, frames: Frames::default() };
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let Some(mode) = pump.mode() else { return Ended::Reset };
+        tokio::select! {
+            biased;
+            changed = pump.seen.changed() => if changed.is_err() { return Ended::Reset },
+            read = from.read(&mut chunk), if mode != Mode::Freeze => match read {
+                Ok(0) | Err(_) => return Ended::Closed,
+                Ok(bytes) => if let Err(ended) = pump.pass(&chunk[..bytes]).await { return ended },
+            },
+        }
+    }
+}
+
+struct Pump<'a, 'b> {
+    to: WriteHalf<'a>,
+    seen: watch::Receiver<State>,
+    way: Way,
+    shared: &'a Shared<'b>,
+    frames: Frames,
+}
+
+impl Pump<'_, '_> {
+    /// The mode now; none when the connection must end.
+    fn mode(&mut self) -> Option<Mode> {
+        let State { mode, resets } = *self.seen.borrow_and_update();
+        let swallowing = mode == Mode::LoseAnswers || mode == Mode::LoseEndTxnAnswer;
+        let ends =
+            mode == Mode::Cut || resets != self.shared.resets || (self.shared.has_hole.load(Relaxed) && !swallowing);
+        if !swallowing {
+            self.shared.swallows.store(false, Relaxed);
+        }
+        (!ends).then_some(mode)
+    }
+
+    async fn pass(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        if self.way != Way::Requests(Protocol::Kafka) {
+            return self.hold_and_write(bytes).await;
+        }
+        self.frames.push(bytes);
+        while let Some(frame) = self.frames.next() {
+            self.pass_request(&frame).await?;
+        }
+        Ok(())
+    }
+
+    async fn pass_request(&mut self, frame: &Frame) -> Result<(), Ended> {
+        if frame.ends_transaction {
+            match self.mode().ok_or(Ended::Reset)? {
+                Mode::HoldEndTxn(wait) => {
+                    self.shared.touch();
+                    self.hold(wait).await?;
+                }
+                Mode::LoseEndTxnAnswer => {
+                    self.shared.touch();
+                    self.shared.swallows.store(true, Relaxed);
+                }
+                _ => {}
+            }
+        }
+        self.hold_and_write(&frame.bytes).await
+    }
+
+    async fn hold_and_write(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        loop {
+            match self.mode().ok_or(Ended::Reset)? {
+                Mode::Freeze => self.seen.changed().await.map_err(|_| Ended::Reset)?,
+                Mode::Delay(wait) => {
+                    self.hold(wait).await?;
+                    break;
+                }
+                mode => {
+                    let lost = mode == Mode::LoseAnswers || self.shared.swallows.load(Relaxed);
+                    if self.way == Way::Answers && lost {
+                        if !self.shared.has_hole.swap(true, Relaxed) && mode == Mode::LoseAnswers {
+                            self.shared.touch();
+                        }
+                        return Ok(());
+                    }
+                    break;
+                }
+            }
+        }
+        self.to.write_all(bytes).await.map_err(|_| Ended::Closed)
+    }
+
+    /// Waits, unless the connection ends meanwhile.
+    async fn hold(&mut self, wait: std::time::Duration) -> Result<(), Ended> {
+        let shared = self.shared;
+        let ends = |state: &State| state.mode == Mode::Cut || state.resets != shared.resets;
+        match tokio::time::timeout(wait, self.seen.wait_for(ends)).await {
+            Err(_elapsed) => Ok(()),
+            Ok(_) => Err(Ended::Reset),
+        }
+    }
+}

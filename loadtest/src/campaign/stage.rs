@@ -1,0 +1,328 @@
+//! Everything that runs in a campaign: servers, services, and a link for each pair that talks.
+//!
+//! It knows how services are configured; it must never know what clients ask of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use muster_test_kit::registry::RegistryServer;
+use tokio::sync::Mutex;
+
+use super::backing::{self, Kafka, Postgres};
+use super::options::{LogKind, Options};
+use super::process::{MARK, Process, Recipe};
+use super::proxy::{Link, Protocol};
+
+/// Who may call, and what they are called.
+pub const USERS: [&str; 3] = ["ada", "bob", "eve"];
+/// A member of no project.
+pub const STRANGER: &str = "eve";
+
+const READ_DATABASE: &str = "read_model";
+const LOG_DATABASE: &str = "log";
+
+/// A user's token.
+pub fn token(user: &str) -> String {
+    format!("campaign-token-of-{user}")
+}
+
+/// A service that faults and clients share.
+pub type Shared = Arc<Mutex<Process>>;
+
+/// All of it.
+pub struct Stage {
+    /// Instances of the command service.
+    pub instances: Vec<Shared>,
+    /// Log in, rows out.
+    pub projector: Shared,
+    /// Reads and subscriptions.
+    pub query: Shared,
+    /// Every link by its name.
+    pub links: BTreeMap<String, Arc<Link>>,
+    /// The read model's database, and the log's where it is kept there.
+    pub postgres: Mutex<Postgres>,
+    /// The broker, where there is one.
+    pub kafka: Option<Mutex<Kafka>>,
+    /// What checkers read.
+    pub addresses: Addresses,
+    /// Marks the processes of this campaign.
+    pub mark: String,
+    _registry: Option<RegistryServer>,
+}
+
+/// Where records and rows are, without a link in between.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// The read model.
+    pub read_url: String,
+    /// The log, where it is in Postgres.
+    pub log_url: Option<String>,
+    /// The registry, where the log is in Kafka.
+    pub registry_url: Option<String>,
+}
+
+/// The name of instance `index`.
+pub fn instance_name(index: usize) -> String {
+    format!("instance-{}", index + 1)
+}
+
+/// The link clients reach instance `index` by.
+pub fn client_link(index: usize) -> String {
+    format!("client to {}", instance_name(index))
+}
+
+/// The link subscribers reach the query service by.
+pub const SUBSCRIBER_LINK: &str = "subscriber to query";
+
+impl Stage {
+    /// Starts all of it in `folder` and waits until all of it is ready.
+    pub async fn start(options: &Options, folder: &Path, mark: &str) -> anyhow::Result<Self> {
+        let links = links(options).await?;
+        let named = |name: &str| links.get(name).cloned().with_context(|| format!("no link {name}"));
+        let log_names = log_users(options).map(|user| format!("{user} to log")).collect::<Vec<_>>();
+        let log_links = log_names.iter().map(|name| named(name)).collect::<anyhow::Result<Vec<_>>>()?;
+        let read_links = vec![named("projector to read model")?, named("query to read model")?];
+        let (postgres_links, kafka_links) = match options.log {
+            LogKind::Kafka => (read_links, log_links),
+            LogKind::Postgres => ([read_links, log_links].concat(), Vec::new()),
+        };
+        let postgres_folder = folder.join("postgres");
+        let postgres = Postgres::start(&postgres_folder, postgres_links);
+        let kafka = async {
+            if options.log == LogKind::Postgres {
+                return Ok(None);
+            }
+            backing::start_kafka(folder, kafka_links, options.short_lived).await.map(Some)
+        };
+        let (postgres, kafka) = tokio::try_join!(postgres, kafka)?;
+        let (kafka, registry) = kafka.map_or((None, None), |(kafka, registry)| (Some(kafka), Some(registry)));
+        let addresses = Addresses {
+            read_url: postgres.database(READ_DATABASE)?,
+            log_url: match options.log {
+                LogKind::Kafka => None,
+                LogKind::Postgres => Some(postgres.database(LOG_DATABASE)?),
+            },
+            registry_url: registry.as_ref().map(RegistryServer::url),
+        };
+        let cook = Cook { options, folder, mark, links: &links, postgres: &postgres, addresses: &addresses };
+        let instances = (0..options.instances).map(|index| cook.instance(index)).collect::<anyhow::Result<_>>()?;
+        let (projector, query) = (cook.projector()?, cook.query()?);
+        let stage = Self {
+            instances,
+            projector,
+            query,
+            postgres: Mutex::new(postgres),
+            kafka: kafka.map(Mutex::new),
+            addresses,
+            mark: mark.to_owned(),
+            _registry: registry,
+            links,
+        };
+        stage.start_services().await?;
+        Ok(stage)
+    }
+
+    async fn start_services(&self) -> anyhow::Result<()> {
+        // The first one makes topics and tables for all.
+        for service in std::iter::once(&self.instances[0]).chain([&self.projector]) {
+            let mut process = service.lock().await;
+            process.start().await?;
+            until_ready(&mut process).await?;
+        }
+        for service in self.instances.iter().skip(1).chain([&self.query]) {
+            let mut process = service.lock().await;
+            process.start().await?;
+            until_ready(&mut process).await?;
+        }
+        Ok(())
+    }
+
+    /// Every service.
+    pub fn services(&self) -> impl Iterator<Item = &Shared> {
+        self.instances.iter().chain([&self.projector, &self.query])
+    }
+
+    /// A link by its name.
+    pub fn link(&self, name: &str) -> anyhow::Result<&Arc<Link>> {
+        self.links.get(name).with_context(|| format!("no link {name}"))
+    }
+
+    /// URL of a link for HTTP.
+    pub fn url(&self, link: &str) -> anyhow::Result<String> {
+        Ok(format!("http://127.0.0.1:{}", self.link(link)?.port()))
+    }
+
+    /// Rows of the read model.
+    pub async fn read_rows(&self, sql: &str) -> anyhow::Result<Vec<Vec<String>>> {
+        let postgres = self.postgres.lock().await;
+        tokio::task::block_in_place(|| postgres.rows(READ_DATABASE, sql))
+    }
+
+    /// Stops every service in order. Servers stop with the stage.
+    pub async fn stop_services(&self) {
+        let stops = self.services().map(|service| async move { service.lock().await.stop().await });
+        futures::future::join_all(stops).await;
+    }
+}
+
+/// Waits until a service says that it is ready.
+pub async fn until_ready(process: &mut Process) -> anyhow::Result<()> {
+    const WITHIN: Duration = Duration::from_secs(60);
+    let url = format!("{}/readyz", process.url());
+    let ready = muster_test_kit::wait::until(WITHIN, || {
+        let (url, running) = (url.clone(), process.is_running());
+        async move {
+            let answer = reqwest::get(&url).await;
+            let ready = answer.is_ok_and(|answer| answer.status().is_success());
+            if running { ready.then_some(true) } else { Some(false) }
+        }
+    });
+    if ready.await != Some(true) {
+        let tail = muster_test_kit::process::log_tail(&process.log());
+        anyhow::bail!("{} is not ready:\n{tail}", process.name());
+    }
+    Ok(())
+}
+
+/// Who reads or writes the log.
+fn log_users(options: &Options) -> impl Iterator<Item = String> + use<> {
+    (0..options.instances).map(instance_name).chain(["projector", "query"].map(str::to_owned))
+}
+
+async fn links(options: &Options) -> anyhow::Result<BTreeMap<String, Arc<Link>>> {
+    let to_log = match options.log {
+        LogKind::Kafka => Protocol::Kafka,
+        LogKind::Postgres => Protocol::Bytes,
+    };
+    let mut names: Vec<_> = log_users(options).map(|user| (format!("{user} to log"), to_log)).collect();
+    for index in 0..options.instances {
+        names.push((client_link(index), Protocol::Bytes));
+        names.push((format!("peer to {}", instance_name(index)), Protocol::Bytes));
+    }
+    for name in ["projector to read model", "query to read model", SUBSCRIBER_LINK] {
+        names.push((name.to_owned(), Protocol::Bytes));
+    }
+    let mut links = BTreeMap::new();
+    for (name, protocol) in names {
+        let link = Link::listen(&name, protocol).await?;
+        links.insert(name, link);
+    }
+    Ok(links)
+}
+
+/// Knows how each service is configured.
+struct Cook<'a> {
+    options: &'a Options,
+    folder: &'a Path,
+    mark: &'a str,
+    links: &'a BTreeMap<String, Arc<Link>>,
+    postgres: &'a Postgres,
+    addresses: &'a Addresses,
+}
+
+impl Cook<'_> {
+    fn link(&self, name: &str) -> anyhow::Result<&Arc<Link>> {
+        self.links.get(name).with_context(|| format!("no link {name}"))
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.options.bin_dir.join(name)
+    }
+
+    fn instance(&self, index: usize) -> anyhow::Result<Shared> {
+        let name = instance_name(index);
+        let peers = self.link(&format!("peer to {name}"))?;
+        let ways_in = vec![Arc::clone(self.link(&client_link(index))?), Arc::clone(peers)];
+        let environment = self.environment(&name)?;
+        self.process(
+            &name,
+            "command-service",
+            "MUSTER_HTTP__PORT",
+            vec!["--trust-repositories".into()],
+            environment,
+            ways_in,
+        )
+    }
+
+    fn projector(&self) -> anyhow::Result<Shared> {
+        let environment = self.environment("projector")?;
+        self.process("projector", "projector", "MUSTER_PROJECTOR__HEALTH_PORT", Vec::new(), environment, Vec::new())
+    }
+
+    fn query(&self) -> anyhow::Result<Shared> {
+        let mut environment = self.environment("query")?;
+        let commands = format!("http://127.0.0.1:{}", self.link(&client_link(0))?.port());
+        environment.extend(pairs([
+            ("MUSTER_QUERY__COMMAND_URL", commands.as_str()),
+            ("MUSTER_QUERY__COMMAND_TOKEN", &token("service")),
+            ("MUSTER_QUERY__SSE_MAX_CONNECTIONS_PER_USER", "1000"),
+        ]));
+        let ways_in = vec![Arc::clone(self.link(SUBSCRIBER_LINK)?)];
+        self.process("query", "query-api", "MUSTER_HTTP__PORT", Vec::new(), environment, ways_in)
+    }
+
+    fn process(
+        &self,
+        name: &str,
+        program: &str,
+        port_variable: &'static str,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+        ways_in: Vec<Arc<Link>>,
+    ) -> anyhow::Result<Shared> {
+        let folder = self.folder.join("services");
+        std::fs::create_dir_all(&folder)?;
+        let program = self.program(program);
+        let recipe = Recipe { name: name.to_owned(), program, arguments, environment, port_variable, folder };
+        Ok(Arc::new(Mutex::new(Process::new(recipe, ways_in))))
+    }
+
+    /// What every service is told.
+    fn environment(&self, user: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let tokens: Vec<_> = USERS
+            .iter()
+            .map(|user| (*user, false))
+            .chain([("service", true)])
+            .map(|(user, admin)| format!("{{ token = \"{}\", user = \"{user}\", admin = {admin} }}", token(user)))
+            .collect();
+        let log = self.link(&format!("{user} to log"))?;
+        let read = match user {
+            "projector" | "query" => {
+                self.postgres.through(&self.addresses.read_url, self.link(&format!("{user} to read model"))?)
+            }
+            _ => self.addresses.read_url.clone(),
+        };
+        let mut environment = pairs([
+            (MARK, self.mark),
+            ("MUSTER_AUTH__TOKENS", &format!("[{}]", tokens.join(", "))),
+            ("MUSTER_READ_STORE__URL", &read),
+            ("MUSTER_TELEMETRY__LOG_LEVEL", "info,sqlx=error"),
+        ]);
+        if let Some(mutant) = &self.options.mutant {
+            environment.push(("MUSTER_MUTANT".to_owned(), mutant.clone()));
+        }
+        match self.options.log {
+            LogKind::Kafka => environment.extend(pairs([
+                ("MUSTER_LOG__KIND", "kafka"),
+                ("MUSTER_LOG__KAFKA__BOOTSTRAP", format!("127.0.0.1:{}", log.port()).as_str()),
+                ("MUSTER_LOG__KAFKA__REGISTRY_URL", self.addresses.registry_url.as_deref().unwrap_or_default()),
+                ("MUSTER_LOG__KAFKA__PARTITIONS", &self.options.partitions.to_string()),
+            ])),
+            LogKind::Postgres => {
+                let url = self.addresses.log_url.as_deref().unwrap_or_default();
+                environment.extend(pairs([
+                    ("MUSTER_LOG__KIND", "postgres"),
+                    ("MUSTER_LOG__POSTGRES_URL", &self.postgres.through(url, log)),
+                ]));
+            }
+        }
+        Ok(environment)
+    }
+}
+
+fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}

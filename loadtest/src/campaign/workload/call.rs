@@ -1,0 +1,330 @@
+//! One request and its end, in the client's own words. It must never read an answer with the services' types.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Sent, World};
+use crate::campaign::chance::Chance;
+use crate::campaign::history::{Answer, Call, Claimed, End};
+use crate::campaign::stage::token;
+
+/// A request that was not answered by then is given up; it may be carried out all the same.
+const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
+/// How long a command is sent again before its fate counts as unknown.
+const ATTEMPTS_MAX: u32 = 40;
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+
+/// A command, ready to be sent as often as it takes.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// Its id.
+    pub key: Uuid,
+    /// Its type, as the history names it.
+    pub command: String,
+    /// The route.
+    pub path: String,
+    /// The body.
+    pub body: Value,
+    /// The project, where the client knows it.
+    pub project_id: Option<Uuid>,
+    /// The task.
+    pub task_id: Option<Uuid>,
+    /// The run.
+    pub run_id: Option<Uuid>,
+    /// The token it carries.
+    pub fencing_token: Option<u64>,
+    /// The sequence it expects.
+    pub expected_sequence: Option<u64>,
+}
+
+impl Operation {
+    /// `command`, which names its type, for a project.
+    pub fn new(key: Uuid, project_id: Uuid, command: Value, expected_sequence: Option<u64>) -> Self {
+        let id = |name: &str| command.get(name).and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+        let mut body = json!({ "project_id": project_id, "command": command });
+        if let (Some(expected), Some(body)) = (expected_sequence, body.as_object_mut()) {
+            body.insert("expected_sequence".to_owned(), expected.into());
+        }
+        Self {
+            key,
+            command: command.get("type").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            path: "/api/commands".to_owned(),
+            task_id: id("task_id"),
+            body,
+            project_id: Some(project_id),
+            run_id: None,
+            fencing_token: None,
+            expected_sequence,
+        }
+    }
+
+    /// Tells two bodies apart: FNV-1a of route and body.
+    fn digest(&self) -> String {
+        let bytes = self.path.bytes().chain(self.body.to_string().into_bytes());
+        let digest = bytes
+            .fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("{digest:016x}")
+    }
+}
+
+/// Whether the client need not ask again.
+pub fn is_final(end: &End) -> bool {
+    match end {
+        End::Ok(_) | End::Nothing => true,
+        End::Refused { status, in_doubt, .. } => !in_doubt && !matches!(status, 408 | 429 | 500..),
+        End::Unknown { .. } => false,
+    }
+}
+
+/// A client that sends commands as one user.
+pub struct Caller {
+    number: u32,
+    seq: u64,
+    user: &'static str,
+    http: reqwest::Client,
+    world: Arc<World>,
+}
+
+impl Caller {
+    /// Client `number`.
+    pub fn new(number: u32, user: &'static str, world: Arc<World>) -> anyhow::Result<Self> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", token(user)))?);
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .timeout(ANSWER_WITHIN)
+            .tcp_nodelay(true)
+            .no_proxy()
+            .build()?;
+        Ok(Self { number, seq: 0, user, http, world })
+    }
+
+    /// The user.
+    pub fn user(&self) -> &'static str {
+        self.user
+    }
+
+    /// For requests that are no commands.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Sends `operation` to instance `index`, once.
+    pub async fn send(&mut self, operation: &Operation, index: usize) -> End {
+        self.seq += 1;
+        self.attempt(operation, index, self.seq - 1).await
+    }
+
+    /// Sends it to two instances at once.
+    pub async fn send_twice(&mut self, operation: &Operation, indexes: [usize; 2]) -> Vec<End> {
+        self.seq += 2;
+        let first = self.seq - 2;
+        let this = &*self;
+        let both = (first..).zip(indexes).map(|(seq, index)| this.attempt(operation, index, seq));
+        join_all(both).await
+    }
+
+    async fn attempt(&self, operation: &Operation, index: usize, seq: u64) -> End {
+        let recorder = &self.world.recorder;
+        let started_at_ns = recorder.now_ns();
+        let url = format!("{}{}", self.world.instances[index], operation.path);
+        let request = self.http.post(url).header("idempotency-key", operation.key.to_string()).json(&operation.body);
+        let end = ended(request, &operation.command).await;
+        self.note(operation, index, seq, started_at_ns, end.clone());
+        end
+    }
+
+    /// Sends several commands in one request. `None` when the request itself came to nothing.
+    pub async fn send_batch(&mut self, operations: &[Operation], index: usize) -> Option<Vec<End>> {
+        let items: Vec<Value> = operations
+            .iter()
+            .map(|operation| {
+                let mut item = operation.body.clone();
+                item["command_id"] = json!(operation.key);
+                item
+            })
+            .collect();
+        let started_at_ns = self.world.recorder.now_ns();
+        let url = format!("{}/api/commands/batch", self.world.instances[index]);
+        let results = batch_results(self.http.post(url).json(&items)).await;
+        let ends: Vec<End> = match results {
+            Ok(results) => (0..operations.len()).map(|place| of_result(results.get(place))).collect(),
+            Err(end) => vec![end; operations.len()],
+        };
+        for (operation, end) in operations.iter().zip(&ends) {
+            self.seq += 1;
+            self.note(operation, index, self.seq - 1, started_at_ns, end.clone());
+        }
+        Some(ends)
+    }
+
+    fn note(&self, operation: &Operation, index: usize, seq: u64, started_at_ns: u64, end: End) {
+        let recorder = &self.world.recorder;
+        recorder.call(Call {
+            client: self.number,
+            seq,
+            key: operation.key,
+            caller: self.user.to_owned(),
+            instance: crate::campaign::stage::instance_name(index),
+            command: operation.command.clone(),
+            body_digest: operation.digest(),
+            project_id: operation.project_id,
+            task_id: operation.task_id,
+            run_id: operation.run_id,
+            fencing_token: operation.fencing_token,
+            expected_sequence: operation.expected_sequence,
+            started_at_ns,
+            ended_at_ns: recorder.now_ns(),
+            end,
+        });
+    }
+
+    /// Sends `operation` until its fate is known, or for so long that it is given up and left for the end.
+    pub async fn settle(&mut self, operation: &Operation, chance: &mut Chance) -> End {
+        let instances = self.world.instances.len();
+        let mut index = chance.below(instances);
+        let begun = tokio::time::Instant::now();
+        let mut end = self.send(operation, index).await;
+        for attempt in 1..ATTEMPTS_MAX {
+            if is_final(&end) || begun.elapsed() > SETTLED_WITHIN {
+                break;
+            }
+            let wait = chance.between(10, 60) * u64::from(attempt.min(6));
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            if chance.percent(60) {
+                index = chance.below(instances);
+            }
+            end = self.send(operation, index).await;
+        }
+        self.learn(operation, &end);
+        end
+    }
+
+    /// Notes for all clients what became of a command.
+    pub fn learn(&self, operation: &Operation, end: &End) {
+        match end {
+            End::Ok(answer) => {
+                self.world.recorder.count_acknowledged();
+                let project_id = answer.project_id.or(operation.project_id);
+                if let Some(project) = self.world.projects.iter().find(|project| Some(project.id) == project_id) {
+                    project.saw(answer.task_id, answer.sequence, answer.position);
+                }
+            }
+            end if !is_final(end) => {
+                self.world.never_learned(Sent { user: self.user, operation: operation.clone() });
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn ended(request: reqwest::RequestBuilder, command: &str) -> End {
+    let unknown = |error: reqwest::Error| End::Unknown { why: why(&error) };
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) => return unknown(error),
+    };
+    let status = response.status().as_u16();
+    let repeated = response.headers().get("idempotency-replayed").is_some();
+    let body = match response.bytes().await {
+        Ok(body) => body,
+        Err(error) => return unknown(error),
+    };
+    match (status, serde_json::from_slice::<Value>(&body)) {
+        (204, _) => End::Nothing,
+        (200..=299, Ok(body)) => End::Ok(Answer { repeated, ..answer(&body, command) }),
+        (300.., Ok(body)) if body.get("code").is_some() => refusal(status, &body),
+        (status, _) => End::Unknown { why: format!("status {status} with a body that is not understood") },
+    }
+}
+
+fn why(error: &reqwest::Error) -> String {
+    let kinds = [(error.is_timeout(), "no answer in time"), (error.is_connect(), "no connection")];
+    kinds.iter().find(|(is, _)| *is).map_or("the connection broke", |(_, kind)| kind).to_owned()
+}
+
+async fn batch_results(request: reqwest::RequestBuilder) -> Result<Vec<Value>, End> {
+    let response = request.send().await.map_err(|error| End::Unknown { why: why(&error) })?;
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.map_err(|error| End::Unknown { why: why(&error) })?;
+    match body {
+        Value::Array(results) if (200..300).contains(&status) => Ok(results),
+        body if body.get("code").is_some() => Err(refusal(status, &body)),
+        _ => Err(End::Unknown { why: format!("status {status} with a body that is not understood") }),
+    }
+}
+
+fn of_result(result: Option<&Value>) -> End {
+    let member = |name: &str| result.and_then(|result| result.get(name)).filter(|value| !value.is_null());
+    match (member("outcome"), member("problem")) {
+        (Some(outcome), _) => End::Ok(answer(outcome, "")),
+        (None, Some(problem)) => {
+            let status = problem.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+            refusal(status.unwrap_or(0), problem)
+        }
+        (None, None) => End::Unknown { why: "the batch's answer says nothing of it".to_owned() },
+    }
+}
+
+fn refusal(status: u16, body: &Value) -> End {
+    let said = body.get("in_doubt").and_then(Value::as_bool).unwrap_or(false);
+    End::Refused {
+        status,
+        code: body.get("code").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        in_doubt: said || matches!(status, 408 | 500 | 502 | 504),
+    }
+}
+
+fn answer(body: &Value, command: &str) -> Answer {
+    let id = |value: Option<&Value>| value.and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+    let number = |value: Option<&Value>| value.and_then(Value::as_u64);
+    // A work order is one claim, an outcome may hold one.
+    let claim = if command == "claim_work" { Some(body) } else { body.get("claim") };
+    Answer {
+        project_id: id(body.get("project_id")),
+        task_id: id(body.get("task_id")),
+        position: number(body.get("position")),
+        sequence: number(body.get("sequence")),
+        event_ids: body
+            .get("event_ids")
+            .and_then(Value::as_array)
+            .map(|ids| ids.iter().filter_map(|event_id| id(Some(event_id))).collect()),
+        claim: claim.and_then(|claim| {
+            let (run_id, fencing_token) = (id(claim.get("run_id"))?, number(claim.get("fencing_token"))?);
+            Some(Claimed { run_id, fencing_token })
+        }),
+        repeated: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_and_a_work_order_are_read() {
+        let id = Uuid::from_u128(7);
+        let outcome = json!({ "project_id": id, "task_id": null, "position": 3, "event_ids": [id], "claim": null });
+        let read = answer(&outcome, "create_project");
+        assert_eq!(
+            (read.project_id, read.position, read.event_ids, read.claim),
+            (Some(id), Some(3), Some(vec![id]), None)
+        );
+        let order = json!({ "project_id": id, "task_id": id, "run_id": id, "fencing_token": 4, "role": "coder" });
+        let read = answer(&order, "claim_work");
+        assert_eq!((read.claim, read.event_ids), (Some(Claimed { run_id: id, fencing_token: 4 }), None));
+    }
+
+    #[test]
+    fn what_may_have_happened_is_not_final() {
+        let refused = |status, in_doubt| End::Refused { status, code: String::new(), in_doubt };
+        let open = [refused(503, false), refused(429, false), refused(409, true), End::Unknown { why: String::new() }];
+        assert!(open.iter().all(|end| !is_final(end)));
+        assert!(is_final(&refused(409, false)) && is_final(&End::Nothing));
+    }
+}
