@@ -5,6 +5,7 @@
 
 mod config;
 mod errors;
+mod membership;
 mod output;
 mod read;
 mod retention;
@@ -27,7 +28,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::decode::SchemaCache;
 use crate::tail::tail;
 use crate::{
-    AgentOutput, DeadLetter, Error, EventLog, LogOffset, LogRecord, OutputRecord, PartitionWriter, partition_of,
+    AgentOutput, DeadLetter, Error, EventLog, LogOffset, LogRecord, Member, Membership, OutputRecord, PartitionWriter,
+    partition_of,
 };
 
 pub use config::PostgresConfig;
@@ -41,6 +43,7 @@ struct Inner {
     partitions: u32,
     poll: Duration,
     max_value_bytes: usize,
+    give_back_timeout: Duration,
     schema_ids: schemas::SchemaIds,
     schemas: SchemaCache<schemas::SchemaTable>,
     wake: wake::Wake,
@@ -59,6 +62,7 @@ impl PostgresLog {
             partitions: config.partitions,
             poll: Duration::from_millis(config.poll_interval_ms),
             max_value_bytes: config.max_value_bytes,
+            give_back_timeout: Duration::from_millis(config.give_back_timeout_ms),
             schema_ids,
             schemas: SchemaCache::new(schemas::SchemaTable(pool.clone())),
             wake: wake::Wake::start(pool.clone(), config.partitions).await?,
@@ -146,6 +150,10 @@ impl EventLog for PostgresLog {
             streams.push(tail(from, wake, poll, |record: &OutputRecord| record.offset, Box::new(read)));
         }
         Ok(stream::select_all(streams).boxed())
+    }
+
+    async fn join(&self, member: Member) -> Result<Arc<dyn Membership>, Error> {
+        Ok(Arc::new(membership::PostgresMembership::join(&self.0, &member)))
     }
 
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {

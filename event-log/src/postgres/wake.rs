@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sqlx::PgPool;
 use sqlx::postgres::PgListener;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -22,11 +22,14 @@ const CHANNEL: &str = "muster_log";
 enum Written {
     Events(u32),
     Output(u32),
+    Members,
 }
 
 pub(super) struct Wake {
     pub events: Arc<Wakers>,
     pub output: Arc<Wakers>,
+    /// One, for all members of the log.
+    pub members: Arc<Wakers>,
     written: mpsc::Sender<Written>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
@@ -35,15 +38,20 @@ impl Wake {
     pub(super) async fn start(pool: PgPool, partitions: u32) -> Result<Self, Error> {
         let events = Arc::new(Wakers::new(partitions));
         let output = Arc::new(Wakers::new(partitions));
+        let members = Arc::new(Wakers::new(1));
         let failed = |error| Error::unavailable("LISTEN muster_log", error);
         let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
         listener.listen(CHANNEL).await.map_err(failed)?;
         let me = Uuid::new_v4().simple().to_string();
         let (written, queue) = mpsc::channel(1024);
-        let listening = tokio::spawn(listen(listener, me.clone(), Arc::clone(&events), Arc::clone(&output)));
+        let listening = tokio::spawn(listen(
+            listener,
+            me.clone(),
+            [Arc::clone(&events), Arc::clone(&output), Arc::clone(&members)],
+        ));
         let notifying = tokio::spawn(notify(pool, me, queue));
         let tasks = [AbortOnDropHandle::new(listening), AbortOnDropHandle::new(notifying)];
-        Ok(Self { events, output, written, _tasks: tasks })
+        Ok(Self { events, output, members, written, _tasks: tasks })
     }
 
     pub(super) fn events_written(&self, partition: u32) {
@@ -80,20 +88,29 @@ async fn notify(pool: PgPool, me: String, mut queue: mpsc::Receiver<Written>) {
     }
 }
 
-async fn listen(mut listener: PgListener, me: String, events: Arc<Wakers>, output: Arc<Wakers>) {
+/// Wakes every member when the transaction is committed, this process's own included.
+pub(super) async fn members_changed(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_notify($1, $2)")
+        .bind(CHANNEL)
+        .bind(payload("everyone", Written::Members))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+async fn listen(mut listener: PgListener, me: String, wakers: [Arc<Wakers>; 3]) {
+    let [events, output, members] = &wakers;
     loop {
         match listener.try_recv().await {
             Ok(Some(notification)) => match parse(notification.payload()) {
                 Some((sender, _)) if sender == me => {}
                 Some((_, Written::Events(partition))) => events.wake(partition),
                 Some((_, Written::Output(partition))) => output.wake(partition),
+                Some((_, Written::Members)) => members.wake(0),
                 None => {}
             },
             // The connection was lost, and calls may have been with it; the next call connects anew.
-            Ok(None) => {
-                events.wake_all();
-                output.wake_all();
-            }
+            Ok(None) => wakers.iter().for_each(|wakers| wakers.wake_all()),
             Err(error) => {
                 tracing::warn!(%error, "no notifications from the log's database; subscriptions poll");
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -106,6 +123,7 @@ fn payload(sender: &str, written: Written) -> String {
     match written {
         Written::Events(partition) => format!("{sender} e {partition}"),
         Written::Output(partition) => format!("{sender} o {partition}"),
+        Written::Members => format!("{sender} m 0"),
     }
 }
 
@@ -115,6 +133,7 @@ fn parse(payload: &str) -> Option<(&str, Written)> {
     match kind {
         "e" => Some((sender, Written::Events(partition))),
         "o" => Some((sender, Written::Output(partition))),
+        "m" => Some((sender, Written::Members)),
         _ => None,
     }
 }
@@ -125,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_payload_returns_from_its_text() {
-        for written in [Written::Events(3), Written::Output(11)] {
+        for written in [Written::Events(3), Written::Output(11), Written::Members] {
             assert_eq!(parse(&payload("me", written)), Some(("me", written)));
         }
         assert_eq!(parse("something else"), None);

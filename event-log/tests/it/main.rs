@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
 
 mod cases;
+mod expulsion;
 mod faults;
 mod harness;
 #[cfg(feature = "limits")]
@@ -70,6 +71,7 @@ mod dividing {
     }
 
     conformance! {
+        postgres: crate::harness::postgres::Postgres,
         kafka: crate::harness::kafka::Kafka,
         => {
             membership::one_alone_has_everything,

@@ -35,6 +35,12 @@ impl Board {
         assert!(held, "{who} was told to let go of {partition}, which it did not have");
     }
 
+    fn forget(&self, who: &str) {
+        for names in self.holders.lock().values_mut() {
+            names.remove(who);
+        }
+    }
+
     pub fn held_by(&self, who: &str) -> BTreeSet<u32> {
         let holders = self.holders.lock();
         holders.iter().filter(|(_, names)| names.contains(who)).map(|(partition, _)| *partition).collect()
@@ -58,8 +64,19 @@ pub struct Instance {
 impl Instance {
     /// Joins. What it gives back takes it `effort`.
     pub async fn join(log: &dyn EventLog, name: &str, board: &Arc<Board>, effort: Duration) -> Self {
+        Self::join_for(log, name, board, effort, SESSION_TIMEOUT_MS).await
+    }
+
+    /// As [`Instance::join`], with another session timeout.
+    pub async fn join_for(
+        log: &dyn EventLog,
+        name: &str,
+        board: &Arc<Board>,
+        effort: Duration,
+        session_timeout_ms: u64,
+    ) -> Self {
         let url = format!("http://{name}:1");
-        let member = Member { url: url.clone(), session_timeout_ms: SESSION_TIMEOUT_MS };
+        let member = Member { url: url.clone(), session_timeout_ms };
         let membership = log.join(member).await.expect("a place");
         let lost = Arc::new(Mutex::new(BTreeSet::new()));
         let running = tokio::spawn({
@@ -91,6 +108,12 @@ impl Instance {
 
     pub fn lost(&self) -> BTreeSet<u32> {
         self.lost.lock().clone()
+    }
+
+    /// Ends without a word, as a killed process does.
+    pub fn kill(self) {
+        self.running.abort();
+        self.board.forget(&self.url);
     }
 
     /// Leaves; everything was given back then.

@@ -4,6 +4,7 @@ pub mod instance;
 pub mod kafka;
 pub mod memory;
 pub mod postgres;
+pub mod proxy;
 
 use std::sync::Arc;
 use std::time::Duration;

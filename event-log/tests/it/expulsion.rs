@@ -1,0 +1,102 @@
+//! Instances that are killed, frozen or cut off: their partitions go to the others, and they hear of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_event_log::kafka::{KafkaConfig, KafkaLog};
+use muster_event_log::postgres::{PostgresConfig, PostgresLog};
+use muster_event_log::{Error, EventLog};
+use muster_test_kit::{eventually, kafka, shared};
+
+use crate::harness::instance::{Board, Instance, settled};
+use crate::harness::proxy::Proxy;
+use crate::harness::{DEADLINE, Harness, PARTITIONS, events, postgres::Postgres, project_in};
+
+const AT_ONCE: Duration = Duration::ZERO;
+
+/// `cut` is held up beyond the session timeout. Its partitions go to `steady`, it hears that it lost them, it can no
+/// longer write, and it shares again once it is back.
+async fn is_expelled_and_returns(steady_log: Arc<dyn EventLog>, cut_log: Arc<dyn EventLog>, proxy: &Proxy) {
+    let board = Arc::new(Board::default());
+    let steady = Instance::join(&*steady_log, "steady", &board, AT_ONCE).await;
+    settled(&[&steady]).await;
+    let cut = Instance::join(&*cut_log, "cut", &board, AT_ONCE).await;
+    settled(&[&steady, &cut]).await;
+    let (kept, partition) = (steady.held(), *cut.held().first().unwrap());
+    let mut zombie = cut_log.open_writer(partition).await.unwrap();
+
+    proxy.hold();
+    eventually(DEADLINE, || async { steady.held().len() == PARTITIONS as usize }).await;
+    assert!(steady.lost().is_empty(), "what the steady one had it kept: {kept:?}");
+    let owners = steady.membership.refresh().await.unwrap();
+    assert!(owners.values().all(|url| **url == *steady.url), "{owners:?}");
+    let _owner = steady_log.open_writer(partition).await.unwrap();
+
+    proxy.release();
+    let late = events(project_in(partition), 1, 1);
+    let refused = tokio::time::timeout(DEADLINE, zombie.append(zombie.end(), &late)).await.expect("an answer");
+    assert!(matches!(refused, Err(Error::Fenced { .. } | Error::Indeterminate { .. })), "{refused:?}");
+    eventually(DEADLINE, || async { cut.lost().contains(&partition) }).await;
+    settled(&[&steady, &cut]).await;
+    steady.leave().await;
+    settled(&[&cut]).await;
+    cut.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_cut_off_from_postgres_is_expelled_and_returns() {
+    let harness = Postgres::start().await;
+    let (server, database) = harness.config.url.rsplit_once('/').unwrap();
+    let (server, port) = server.rsplit_once(':').unwrap();
+    let proxy = Proxy::start(Some(port.parse().unwrap())).await;
+    let url = format!("{server}:{}/{database}", proxy.port);
+    let cut = PostgresLog::connect(&PostgresConfig { url, ..harness.config.clone() }).await.unwrap();
+    is_expelled_and_returns(harness.connect().await, Arc::new(cut), &proxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_cut_off_from_kafka_is_expelled_and_returns() {
+    let folder = shared::new_folder("log-cut-off");
+    let proxy = Proxy::start(None).await;
+    let extra_listeners = vec![kafka::Listener { port: None, advertised_port: proxy.port }];
+    let options = kafka::Options { extra_listeners, ..kafka::Options::throw_away(&folder) };
+    let server = kafka::KafkaServer::start(options).await.unwrap();
+    proxy.lead_to(server.extra_ports()[0]);
+    let config = KafkaConfig {
+        partitions: PARTITIONS,
+        transaction_timeout_ms: 3_000,
+        request_timeout_ms: 10_000,
+        ..KafkaConfig::new(server.bootstrap(), &muster_test_kit::shared_kafka().await.registry_url)
+    };
+    let through = KafkaConfig { bootstrap: format!("127.0.0.1:{}", proxy.port), ..config.clone() };
+    let steady = Arc::new(KafkaLog::connect(&config).await.unwrap());
+    let cut = Arc::new(KafkaLog::connect(&through).await.unwrap());
+    is_expelled_and_returns(steady, cut, &proxy).await;
+    server.stop();
+    drop(std::fs::remove_dir_all(folder));
+}
+
+/// A killed process says nothing, but its connection ends: the next instance need not wait for the session timeout,
+/// which is longer than this test may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_instance_on_postgres_is_followed_at_once() {
+    let harness = Postgres::start().await;
+    let (board, session_timeout_ms) = (Arc::new(Board::default()), 3_600_000);
+    let (one, other) = (harness.connect().await, harness.connect().await);
+    let killed = Instance::join_for(&*one, "killed", &board, AT_ONCE, session_timeout_ms).await;
+    settled(&[&killed]).await;
+    killed.kill();
+    drop(one);
+    assert_eq!(board.held_by("http://killed:1"), BTreeSet::new());
+    let next = Instance::join_for(&*other, "next", &board, AT_ONCE, session_timeout_ms).await;
+    settled(&[&next]).await;
+
+    // And one that stands by notices by itself.
+    let (log, third) = (harness.connect().await, harness.connect().await);
+    let third = Instance::join_for(&*third, "third", &board, AT_ONCE, session_timeout_ms).await;
+    settled(&[&next, &third]).await;
+    next.kill();
+    drop((other, log));
+    settled(&[&third]).await;
+}
