@@ -4,6 +4,7 @@
 //! machine does hits both. It must never assert a time: it measures, and people judge.
 
 pub mod campaign;
+pub mod checks;
 
 mod mix;
 
