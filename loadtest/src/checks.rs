@@ -25,7 +25,7 @@ mod story;
 
 use serde::Serialize;
 
-pub use event::{Event, Log, RawRecord, Unreadable};
+pub use event::{Event, Log, Unreadable};
 pub use read_model::Tables;
 
 use crate::campaign::history::{Call, Connected, Delivered, Entry, OffsetSample, Peek};

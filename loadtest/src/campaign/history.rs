@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// One line of the history.
+#[expect(clippy::large_enum_variant, reason = "calls are most lines")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
@@ -259,7 +260,9 @@ mod tests {
         ];
         let path = std::env::temp_dir().join(format!("history-{}", Uuid::now_v7()));
         let mut writer = Writer::create(&path).unwrap();
-        entries.iter().for_each(|entry| writer.write(entry).unwrap());
+        for entry in &entries {
+            writer.write(entry).unwrap();
+        }
         writer.flush().unwrap();
         let back = read(&path);
         std::fs::remove_file(&path).unwrap();

@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_command_in_two_appends_shows() {
         let mut story = good();
-        story.log.events[1].append = Some(99);
+        story.log.events[1].append = 99;
         assert!(violations(&story)[0].contains("not written together"));
         let mut story = good();
         story.log.events.iter_mut().skip(1).for_each(|event| event.offset += 1);

@@ -77,8 +77,7 @@ pub(super) fn told(call: &Call) -> Told {
             _ => Told::Done,
         },
         End::Nothing => Told::Nothing,
-        End::Unknown { .. } => Told::InDoubt,
-        End::Refused { in_doubt: true, .. } => Told::InDoubt,
+        End::Unknown { .. } | End::Refused { in_doubt: true, .. } => Told::InDoubt,
         End::Refused { status, .. } if OPEN.contains(status) => Told::InDoubt,
         End::Refused { status, .. } if LATER.contains(status) => Told::Later,
         End::Refused { code, .. } if code == "idempotency_key_reused" => Told::Used,
@@ -97,9 +96,9 @@ pub(super) fn name(call: &Call) -> String {
 /// What stands for a command's events in evidence.
 pub(super) fn places(events: &[&Event]) -> String {
     const SHOWN: usize = 8;
-    let mut text = events.iter().take(SHOWN).map(|event| event.place()).collect::<Vec<_>>().join(", ");
+    let mut places: Vec<String> = events.iter().take(SHOWN).map(|event| event.place()).collect();
     if events.len() > SHOWN {
-        text.push_str(&format!(" and {} more", events.len() - SHOWN));
+        places.push(format!("{} more", events.len() - SHOWN));
     }
-    if text.is_empty() { "nothing".to_owned() } else { text }
+    if places.is_empty() { "nothing".to_owned() } else { places.join(", ") }
 }

@@ -7,23 +7,9 @@ use anyhow::{Context as _, anyhow, bail};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
+use muster_event_log::raw::{RawLog, RawRecord, View};
 use serde_json::{Map, Value};
 use uuid::Uuid;
-
-/// A committed record, as its bytes lie in the log.
-#[derive(Debug, Clone, Default)]
-pub struct RawRecord {
-    /// Its partition.
-    pub partition: u32,
-    /// Its offset.
-    pub offset: i64,
-    /// Its key, where it has one: the project.
-    pub key: Option<String>,
-    /// Its value: a zero byte, the schema's id in four bytes, the Avro datum.
-    pub value: Vec<u8>,
-    /// What was written together with it has the same number, where the log says so.
-    pub append: Option<u64>,
-}
 
 /// An event, decoded without the product's own types.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +19,7 @@ pub struct Event {
     /// Offset it was read from.
     pub offset: i64,
     /// As of its record.
-    pub append: Option<u64>,
+    pub append: u64,
     /// Its id.
     pub id: Uuid,
     /// Its type.
@@ -127,7 +113,7 @@ impl Log {
                 Err(error) => log.unreadable.push(Unreadable {
                     partition: record.partition,
                     offset: record.offset,
-                    key: record.key,
+                    key: record.key.map(|key| String::from_utf8_lossy(&key).into_owned()),
                     why: format!("{error:#}"),
                 }),
             }
@@ -135,6 +121,13 @@ impl Log {
         log.events.sort_by_key(|event| (event.partition, event.offset));
         log.unreadable.sort_by_key(|record| (record.partition, record.offset));
         Ok(log)
+    }
+
+    /// Reads and decodes everything that is committed.
+    pub async fn read(raw: &RawLog) -> anyhow::Result<Self> {
+        let records = raw.records(View::Committed).await?;
+        let schemas = raw.schemas(&Self::schema_ids(&records)).await?;
+        Self::decode(records, &schemas)
     }
 
     /// Ids of the schemas that `records` were written with.
@@ -275,7 +268,8 @@ mod tests {
     fn a_record_is_read_by_its_writers_schema_and_another_is_unreadable() {
         let schema = Schema::parse_str(SCHEMA).unwrap();
         let value = [&[0, 0, 0, 0, 9][..], &datum(&schema)].concat();
-        let record = RawRecord { partition: 1, offset: 2, key: Some("k".into()), value, append: Some(3) };
+        let record =
+            RawRecord { partition: 1, offset: 2, key: Some(b"k".to_vec()), headers: Vec::new(), value, append: 3 };
         let longer = RawRecord { offset: 3, value: [&record.value[..], &[0]].concat(), ..record.clone() };
         let foreign = RawRecord { offset: 4, value: b"hello".to_vec(), ..record.clone() };
         let unknown = RawRecord { offset: 5, value: vec![0, 0, 0, 0, 8], ..record.clone() };
@@ -285,7 +279,7 @@ mod tests {
         let log = Log::decode(records, &[(9, SCHEMA.to_owned())].into()).unwrap();
 
         let [event] = &log.events[..] else { panic!("{:?}", log.events) };
-        assert_eq!((event.partition, event.offset, event.append), (1, 2, Some(3)));
+        assert_eq!((event.partition, event.offset, event.append), (1, 2, 3));
         assert_eq!((event.sequence, event.position, event.at_micros), (4, 5, 7));
         assert_eq!((event.task_id, event.causation_id), (Some(Uuid::from_u128(3)), None));
         assert_eq!(

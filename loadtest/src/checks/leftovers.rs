@@ -7,7 +7,9 @@ pub(super) fn check(leftovers: Option<&[String]>) -> Finding {
     let mut finding = Finding::new("I12", "nothing-left");
     if let Some(leftovers) = leftovers {
         finding.examined();
-        leftovers.iter().for_each(|leftover| finding.violated(leftover.clone()));
+        for leftover in leftovers {
+            finding.violated(leftover.as_str());
+        }
     }
     finding
 }

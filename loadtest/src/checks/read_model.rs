@@ -22,6 +22,11 @@ const KEPT: &str = "agent_output";
 pub struct Tables(pub BTreeMap<String, Vec<String>>);
 
 impl Tables {
+    /// Reads the read model in the database at `url`, all of it at one moment.
+    pub async fn read(url: &str) -> anyhow::Result<Self> {
+        Ok(Self(muster_read_store::dump::dump(url, muster_read_store::LIVE_SCHEMA).await?))
+    }
+
     /// A table's rows. A row that is no object is one without columns.
     pub(super) fn rows(&self, table: &str) -> impl Iterator<Item = Row> {
         let rows = self.0.get(table).into_iter().flatten();

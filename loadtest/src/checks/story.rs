@@ -99,7 +99,7 @@ impl Story {
         let event = Event {
             partition: 3,
             offset: number.cast_signed() - 1,
-            append: Some(u64::try_from(key).expect("a small key")),
+            append: u64::try_from(key).expect("a small key"),
             id: id(0x1_0000 + u128::from(number)),
             event_type: event_type.to_owned(),
             at_micros: 1_700_000_000_000_000 + number.cast_signed(),

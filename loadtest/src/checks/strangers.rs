@@ -90,12 +90,13 @@ impl<'a> Secrets<'a> {
 /// Every text in a body: of its JSON, and of the JSON in the lines of a stream.
 fn texts(body: &str) -> Vec<String> {
     let mut found = Vec::new();
-    match serde_json::from_str::<Value>(body) {
-        Ok(value) => collect(&value, &mut found),
-        Err(_) => {
-            let lines = body.lines().filter_map(|line| line.strip_prefix("data:"));
-            lines.filter_map(|line| serde_json::from_str(line).ok()).for_each(|value| collect(&value, &mut found));
-        }
+    if let Ok(value) = serde_json::from_str::<Value>(body) {
+        collect(&value, &mut found);
+        return found;
+    }
+    let lines = body.lines().filter_map(|line| line.strip_prefix("data:"));
+    for value in lines.filter_map(|line| serde_json::from_str(line).ok()) {
+        collect(&value, &mut found);
     }
     found
 }

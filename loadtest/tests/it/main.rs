@@ -3,6 +3,7 @@
 mod support;
 
 mod append;
+mod checks;
 mod project;
 
 mod end_to_end;
