@@ -14,7 +14,11 @@ mod speculation;
 mod recall;
 mod recovery;
 mod replay;
+mod snapshot;
 mod writer;
+
+#[cfg(test)]
+mod testing;
 
 pub(crate) use handle::{Accepted, Handle, Refusal};
 pub(crate) use ledger::{Ledger, Offer};

@@ -14,6 +14,8 @@ pub struct Settings {
     pub batch_max_events: usize,
     /// How many of a project's latest command ids are remembered. A command repeated later than that is a new one.
     pub idempotency_window: usize,
+    /// Events of a partition after which a snapshot of it is taken; none is when 0.
+    pub snapshot_every_events: usize,
     /// Lease of a claim or heartbeat that names no duration, in milliseconds.
     pub lease_default_ms: u64,
     /// Limits on what a command may carry.
@@ -45,6 +47,7 @@ impl Settings {
             mailbox_capacity: command.mailbox_capacity.max(1),
             batch_max_events: command.batch_max_events.max(1),
             idempotency_window: command.idempotency_window.max(1),
+            snapshot_every_events: command.snapshot_every_events,
             lease_default_ms: command.lease_default_ms,
             limits: Limits {
                 title_max_bytes: command.title_max_bytes as u64,

@@ -36,14 +36,12 @@ pub(crate) struct Entries {
 }
 
 impl TaskIndex {
-    #[expect(dead_code, reason = "snapshots and finished tasks will use it")]
     pub(crate) fn restore(entries: Entries) -> Self {
         let projects = entries.projects.iter().enumerate();
         let numbers = projects.map(|(index, id)| (*id, u32::try_from(index).unwrap_or(u32::MAX))).collect();
         Self { entries, numbers }
     }
 
-    #[expect(dead_code, reason = "snapshots and finished tasks will use it")]
     /// What a snapshot keeps.
     pub(crate) fn entries(&self) -> Entries {
         self.entries.clone()
@@ -69,7 +67,7 @@ impl TaskIndex {
         }
     }
 
-    #[expect(dead_code, reason = "snapshots and finished tasks will use it")]
+    #[expect(dead_code, reason = "finished tasks will use it")]
     /// Where the events of a task are; none when it has none.
     pub(crate) fn place(&self, project_id: ProjectId, task_id: TaskId) -> Option<Place> {
         let number = *self.numbers.get(&project_id)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use muster_domain::command::{WorkOrder, next_work, work_order};
 use muster_domain::decide::Outcome;
 use muster_domain::event::Event;
-use muster_domain::id::{ProjectId, RunId, TaskId};
+use muster_domain::id::{EventId, ProjectId, RunId, TaskId};
 use muster_domain::model::{MemberRole, Priority, Role};
 use muster_domain::state::ProjectState;
 use muster_domain::time::Timestamp;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use super::batch::Batch;
 use super::index::TaskIndex;
 use super::memory::{CommandKey, Memory, Remembered};
+use super::snapshot::Image;
 
 /// Work that a project has to give, for choosing among projects. Greater is more urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,14 +39,19 @@ pub(crate) struct Ledger {
     projects: HashMap<ProjectId, ProjectState>,
     index: TaskIndex,
     memory: Memory,
-    /// Projects whose history cannot be read in whole, and why. Nothing is decided on them.
-    unreadable: HashMap<ProjectId, String>,
+    /// Projects whose history cannot be read in whole, from which record on, and why. Nothing is decided on them.
+    unreadable: HashMap<ProjectId, (LogOffset, String)>,
     /// What was found when work was last looked for: position of the project then, and the offer by roles.
     offers: Mutex<HashMap<ProjectId, (u64, Vec<RolesOffer>)>>,
     /// Where to read on.
     next: LogOffset,
+    /// The event before that; none when no event this build can read is there.
+    last: Option<EventId>,
+    /// Events taken in since the last snapshot, or since the one it began with.
+    events_since_snapshot: usize,
     /// Events of the newest command read, which the next record may continue.
     open: Vec<Arc<Event>>,
+    idempotency_window: usize,
 }
 
 impl Ledger {
@@ -57,7 +63,10 @@ impl Ledger {
             unreadable: HashMap::new(),
             offers: Mutex::default(),
             next: LogOffset::START,
+            last: None,
+            events_since_snapshot: 0,
             open: Vec::new(),
+            idempotency_window,
         }
     }
 
@@ -78,7 +87,7 @@ impl Ledger {
     }
 
     pub(crate) fn unreadable(&self, id: ProjectId) -> Option<&str> {
-        self.unreadable.get(&id).map(String::as_str)
+        self.unreadable.get(&id).map(|(_, reason)| reason.as_str())
     }
 
     pub(crate) fn remembered(&self, key: &CommandKey) -> Option<Remembered> {
@@ -129,8 +138,7 @@ impl Ledger {
     pub(super) fn commit(&mut self, batch: &mut Batch, offsets: &[LogOffset]) {
         debug_assert!(self.open.is_empty(), "nothing is appended before the log was read to its end");
         for (event, offset) in batch.events.iter().zip(offsets) {
-            self.index.note(event, *offset);
-            self.next = offset.next();
+            self.note(event, *offset);
         }
         for (key, digest, outcome) in batch.outcomes() {
             self.memory.add(key, digest, outcome);
@@ -140,28 +148,73 @@ impl Ledger {
 
     /// Takes in what was read from the log. Adds the projects it touched to `touched`.
     pub(super) fn read(&mut self, record: LogRecord, touched: &mut HashSet<ProjectId>) {
-        self.next = record.offset.next();
         match record.payload {
             Ok(event) => {
                 touched.insert(event.project_id);
-                self.apply(&event);
-                self.index.note(&event, record.offset);
+                self.apply(&event, record.offset);
+                self.note(&event, record.offset);
                 if self.open.first().is_some_and(|first| !same_command(first, &event)) {
                     self.close();
                 }
                 self.open.push(event);
             }
             Err(poison) => {
-                let partition = record.partition;
-                let offset = record.offset;
+                let LogRecord { partition, offset, .. } = record;
+                (self.next, self.last) = (offset.next(), None);
                 tracing::error!(partition, %offset, error = poison.error, "a record of the log cannot be read");
                 if let Some(project_id) = poison.project_id {
                     touched.insert(project_id);
                     let reason = format!("partition {partition}, offset {offset}: {}", poison.error);
-                    self.unreadable.entry(project_id).or_insert(reason);
+                    self.unreadable.entry(project_id).or_insert((offset, reason));
                 }
             }
         }
+    }
+
+    /// Events taken in since the newest snapshot, or since the one this began with.
+    pub(super) fn events_since_snapshot(&self) -> usize {
+        self.events_since_snapshot
+    }
+
+    pub(super) fn idempotency_window(&self) -> usize {
+        self.idempotency_window
+    }
+
+    /// What a snapshot of this moment holds; none where none can be taken. Cheap, however much that is.
+    pub(super) fn image(&mut self, partition: u32) -> Option<Image> {
+        // Between two commands alone: the next record must not continue one that is half in the snapshot.
+        if !self.open.is_empty() {
+            return None;
+        }
+        self.events_since_snapshot = 0;
+        Some(Image {
+            partition,
+            idempotency_window: self.idempotency_window,
+            next: self.next,
+            last: self.last?,
+            projects: self.projects.clone(),
+            unreadable: self.unreadable.clone(),
+            recent: self.memory.recent(),
+            entries: self.index.entries(),
+        })
+    }
+
+    /// One with the same limits that knows what `image` holds. Takes time when that is much.
+    pub(super) fn restored(&self, image: Image) -> Self {
+        Self {
+            projects: image.projects,
+            index: TaskIndex::restore(image.entries),
+            memory: Memory::restore(self.idempotency_window, image.recent),
+            unreadable: image.unreadable,
+            next: image.next,
+            last: Some(image.last),
+            ..self.emptied()
+        }
+    }
+
+    /// One with the same limits that knows nothing.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.idempotency_window)
     }
 
     /// Remembers the newest command that was read. To be called when everything was read.
@@ -173,12 +226,19 @@ impl Ledger {
         self.memory.add(&key, first.command_digest.as_deref().unwrap_or_default(), outcome);
     }
 
-    fn apply(&mut self, event: &Event) {
+    fn note(&mut self, event: &Event, offset: LogOffset) {
+        self.index.note(event, offset);
+        self.next = offset.next();
+        self.last = Some(event.id);
+        self.events_since_snapshot += 1;
+    }
+
+    fn apply(&mut self, event: &Event, offset: LogOffset) {
         let state = self.projects.entry(event.project_id).or_default();
         if event.position != state.position + 1 {
             let reason = format!("position {} follows {}", event.position, state.position);
             tracing::error!(project_id = %event.project_id, reason, "the history of a project has a gap");
-            self.unreadable.entry(event.project_id).or_insert(reason);
+            self.unreadable.entry(event.project_id).or_insert((offset, reason));
         }
         state.apply(event);
     }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use imbl::Vector;
 use muster_domain::decide::{ClaimOutcome, Outcome};
 use muster_domain::id::{CommandId, EventId, ProjectId, TaskId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// A command id within its caller: one caller cannot meet, nor block, another's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -24,14 +25,14 @@ pub(crate) struct CommandKey {
 /// What became of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Remembered {
-    fingerprint: [u8; 32],
+    fingerprint: Fingerprint,
     pub outcome: Outcome,
 }
 
 impl Remembered {
     /// Whether a command of this digest is the one that is remembered.
     pub(crate) fn is_of(&self, digest: &str) -> bool {
-        self.fingerprint == fingerprint(digest)
+        self.fingerprint == Fingerprint::of(digest)
     }
 }
 
@@ -66,7 +67,7 @@ struct Ages {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Known {
     command_id: CommandId,
-    fingerprint: [u8; 32],
+    fingerprint: Fingerprint,
     actor: u32,
     task_id: Option<TaskId>,
     sequence: Option<NonZeroU64>,
@@ -102,7 +103,6 @@ impl Memory {
     }
 
     /// What a snapshot keeps.
-    #[cfg(test)]
     pub(crate) fn recent(&self) -> Recent {
         self.recent.clone()
     }
@@ -139,7 +139,7 @@ impl Memory {
         let number = ages.first.wrapping_add(u32::try_from(ages.commands.len()).unwrap_or(u32::MAX));
         ages.commands.push_back(Known {
             command_id: key.command_id,
-            fingerprint: fingerprint(digest),
+            fingerprint: Fingerprint::of(digest),
             actor,
             task_id: outcome.task_id,
             sequence: outcome.sequence.and_then(NonZeroU64::new),
@@ -174,6 +174,13 @@ impl Memory {
     }
 }
 
+impl Recent {
+    /// How many commands it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.projects.iter().map(|ages| ages.commands.len()).sum()
+    }
+}
+
 impl Ages {
     fn forget_oldest(&mut self) -> Option<Known> {
         let oldest = self.commands.pop_front()?;
@@ -182,19 +189,43 @@ impl Ages {
     }
 }
 
-/// The bytes of a digest. One that is no SHA-256 in hexadecimal, as of events written elsewhere, is hashed.
-fn fingerprint(digest: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    match hex::decode_to_slice(digest, &mut bytes) {
-        Ok(()) => bytes,
-        Err(_) => Sha256::digest(digest).into(),
+/// The bytes of a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// A digest that is no SHA-256 in hexadecimal, as of events written elsewhere, is hashed.
+    fn of(digest: &str) -> Self {
+        let mut bytes = [0; 32];
+        match hex::decode_to_slice(digest, &mut bytes) {
+            Ok(()) => Self(bytes),
+            Err(_) => Self(Sha256::digest(digest).into()),
+        }
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // As two numbers: an array would be written byte by byte.
+        let (high, low) = self.0.split_at(16);
+        let half = |bytes: &[u8]| Uuid::from_slice(bytes).unwrap_or_default();
+        (half(high), half(low)).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (high, low) = <(Uuid, Uuid)>::deserialize(deserializer)?;
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(high.as_bytes());
+        bytes[16..].copy_from_slice(low.as_bytes());
+        Ok(Self(bytes))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
     fn key(n: u128) -> CommandKey {
         CommandKey { actor: "ada".into(), command_id: CommandId(Uuid::from_u128(n)) }

@@ -55,6 +55,7 @@ impl Writer {
         self.answer_lost(lost, cause.as_ref());
         let read_ms = started.elapsed().as_millis();
         tracing::debug!(partition, read_ms, next = %self.ledger.read().next(), "the partition is taken over");
+        self.snapshots.take_if_due(&self.log, self.partition, &self.ledger);
         self.recovered.send_replace(true);
         self.wake_waiting();
         true

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
 use super::ledger::Ledger;
+use super::snapshot::restore;
 
 /// Records read at once.
 const READ_RECORDS: usize = 2000;
@@ -22,6 +23,7 @@ pub(super) async fn catch_up(
     ledger: &RwLock<Ledger>,
     touched: &mut HashSet<ProjectId>,
 ) -> Result<(), Error> {
+    restore(log.as_ref(), partition, ledger).await?;
     let from = ledger.read().next();
     let mut records = log.read(partition, from, READ_RECORDS).await?;
     while let Some(last) = records.last() {

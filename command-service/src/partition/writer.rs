@@ -23,6 +23,7 @@ use super::handle::{Accepted, Handle, Mail, Refusal, Reply, Submission};
 use super::ledger::Ledger;
 use super::memory::CommandKey;
 use super::recall::{check_writable, may_free_work, recall};
+use super::snapshot::Snapshots;
 use super::speculation::Speculation;
 use crate::ownership::Ownership;
 use crate::settings::Settings;
@@ -56,6 +57,7 @@ pub(super) struct Writer {
     pub(super) alone: usize,
     pending: Batch,
     in_flight: Option<InFlight>,
+    pub(super) snapshots: Snapshots,
     wake: Arc<watch::Sender<u64>>,
 }
 
@@ -86,6 +88,7 @@ pub(crate) fn spawn(
         alone: 0,
         pending: Batch::default(),
         in_flight: None,
+        snapshots: Snapshots::new(settings.snapshot_every_events),
         wake: Arc::clone(wake),
     };
     shutdown.spawn(writer.run());
@@ -248,6 +251,7 @@ impl Writer {
         self.end = appended.end;
         if !appended.offsets.is_empty() {
             self.ledger.write().commit(&mut batch, &appended.offsets);
+            self.snapshots.take_if_due(&self.log, self.partition, &self.ledger);
         }
         if batch.events.iter().any(|event| may_free_work(event)) {
             self.wake_waiting();

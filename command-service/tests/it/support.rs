@@ -51,8 +51,10 @@ impl App {
         Self::over(Arc::new(MemoryLog::new(PARTITIONS))).await
     }
 
+    /// With snapshots after a few events, so that most tests meet some.
     pub async fn over(log: Arc<dyn EventLog>) -> Self {
-        Self::with(log, Settings { lease_check_interval: Duration::from_millis(10), ..Settings::default() }).await
+        let lease_check_interval = Duration::from_millis(10);
+        Self::with(log, Settings { lease_check_interval, snapshot_every_events: 5, ..Settings::default() }).await
     }
 
     pub async fn with(log: Arc<dyn EventLog>, settings: Settings) -> Self {

@@ -11,6 +11,7 @@ pub struct CommandConfig {
     pub title_max_bytes: usize,
     pub description_max_bytes: usize,
     pub idempotency_window: usize,
+    pub snapshot_every_events: usize,
     pub lease_default_ms: u64,
     pub lease_max_ms: u64,
 }
@@ -23,6 +24,7 @@ impl Default for CommandConfig {
             title_max_bytes: 500,
             description_max_bytes: 65_536,
             idempotency_window: 100_000,
+            snapshot_every_events: 20_000,
             lease_default_ms: 60_000,
             lease_max_ms: 600_000,
         }

@@ -52,6 +52,7 @@ reference! {
     "command.title_max_bytes": "Longest title, in bytes of UTF-8.",
     "command.description_max_bytes": "Longest description, in bytes of UTF-8.",
     "command.idempotency_window": "How many of a project's latest command ids are remembered, so that a repeated command gets its first answer.",
+    "command.snapshot_every_events": "Events of a partition after which a snapshot of its state is kept, so that another instance takes it over without reading the whole history; 0 keeps none. Large partitions wait for more events.",
     "command.lease_default_ms": "Lease of a claim that names no duration, in milliseconds.",
     "command.lease_max_ms": "Longest lease a claim may ask for, in milliseconds.",
     "projector.batch_max_events": "Most events in one transaction of the read store.",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use muster_domain::event::{Event, EventData};
 use muster_event_log::memory::MemoryLog;
@@ -175,6 +176,14 @@ impl EventLog for FaultyLog {
         from: Vec<(u32, LogOffset)>,
     ) -> Result<BoxStream<'static, Result<OutputRecord, Error>>, Error> {
         self.inner.subscribe_output(from).await
+    }
+
+    async fn put_snapshot(&self, partition: u32, snapshot: Bytes) -> Result<(), Error> {
+        self.inner.put_snapshot(partition, snapshot).await
+    }
+
+    async fn snapshot(&self, partition: u32) -> Result<Option<Bytes>, Error> {
+        self.inner.snapshot(partition).await
     }
 
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Error> {
