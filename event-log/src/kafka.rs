@@ -5,7 +5,7 @@
 //!
 //! An append is acknowledged once its records can be read, not already when Kafka says that they are committed: a lone
 //! broker that dies in between comes back with the transaction undecided for ever. Nothing in such a transaction was
-//! acknowledged, so that it may be aborted; [`Error::Unavailable`](crate::Error::Unavailable) then says with which command.
+//! acknowledged; the next writer of the partition aborts it.
 
 mod clients;
 mod config;

@@ -13,7 +13,11 @@ const RECORD_ROOM_BYTES: usize = 40_000;
 /// What clients of every kind share: addresses, then what was configured.
 pub(super) fn base(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", &config.bootstrap).set("client.id", "muster");
+    client
+        .set("bootstrap.servers", &config.bootstrap)
+        .set("client.id", "muster")
+        // A broker that is back is noticed within a second, not ten.
+        .set("reconnect.backoff.max.ms", "1000");
     for (name, value) in &config.properties {
         client.set(name, value);
     }

@@ -103,9 +103,33 @@ impl Transactions {
         producer
             .init_transactions(config.request_timeout())
             .map_err(|error| errors::unavailable(&topic, partition, &error))?;
-        let end = watermarks.await_decided(&topic, partition)?;
         let transaction_timeout = Duration::from_millis(config.transaction_timeout_ms);
-        Ok((Self { producer, reports, topic, partition, transaction_timeout, watermarks }, end))
+        let this = Self { producer, reports, topic, partition, transaction_timeout, watermarks };
+        let end = this.settle()?;
+        Ok((this, end))
+    }
+
+    /// Waits until everything in the partition is decided. The end of it.
+    ///
+    /// Whoever has initialised its transactions has been told that all earlier ones of its id are done. One that is still
+    /// undecided was forgotten: a broker that died after deciding it lost the mark (see [`Self::readable`]), and nobody
+    /// will ever write it. The next mark of the same producer decides it too, so an empty transaction is aborted, and
+    /// what was forgotten with it. Nothing in it was acknowledged, and no reader has seen it.
+    fn settle(&self) -> Result<LogOffset, Error> {
+        if let Some(from) = self.watermarks.undecided(&self.topic, self.partition)? {
+            let (topic, partition) = (&self.topic, self.partition);
+            tracing::warn!(topic, partition, %from, "a transaction was left undecided: one of the same producer is aborted, which ends it");
+            self.abort_one().map_err(|error| errors::unavailable(&self.topic, self.partition, &error))?;
+        }
+        self.watermarks.await_decided(&self.topic, self.partition)
+    }
+
+    /// A transaction of one empty record that is aborted.
+    fn abort_one(&self) -> Result<(), KafkaError> {
+        let nothing = Encoded { key: String::new(), value: Vec::new(), headers: OwnedHeaders::new() };
+        self.producer.begin_transaction()?;
+        self.deliver(&[nothing], Instant::now() + self.transaction_timeout)?;
+        self.producer.abort_transaction(self.transaction_timeout)
     }
 
     fn serve(self, inbox: &mpsc::Receiver<Request>) {
@@ -148,10 +172,11 @@ impl Transactions {
 
     /// Kafka answers a commit when it is decided, and marks the records as committed after that. A broker that dies in
     /// between can lose the mark (seen with one broker, Kafka 4.3.1: the coordinator was done, the partition had none),
-    /// so nothing is acknowledged before it can be read. The next transaction would wait for the mark anyway.
+    /// so nothing is acknowledged before it can be read. Marks are written within milliseconds; where one does not come,
+    /// the next writer knows what to do.
     fn readable(&self, offsets: Vec<LogOffset>) -> (Result<Vec<LogOffset>, Error>, Outcome) {
         let wanted = offsets.last().copied().unwrap_or_default().next();
-        let deadline = Instant::now() + self.transaction_timeout * 2;
+        let deadline = Instant::now() + self.transaction_timeout / 4;
         match self.watermarks.await_end(&self.topic, self.partition, wanted, deadline) {
             Ok(_) => (Ok(offsets), Outcome::Usable),
             Err(error) => (Err(self.indeterminate(&error, offsets.first())), Outcome::Spent),

@@ -43,11 +43,23 @@ impl Watermarks {
         self.committed(topic, partition).map(|(_, end)| end)
     }
 
+    /// The end of everything that is in the partition now.
+    fn uncommitted_end(&self, topic: &str, partition: u32) -> Result<LogOffset, Error> {
+        let now = self.uncommitted.fetch_watermarks(topic, number(partition), self.timeout);
+        now.map(|(_, high)| LogOffset(high)).map_err(|error| errors::unavailable(topic, partition, &error))
+    }
+
+    /// Where the first transaction begins that is not decided, where there is one.
+    pub(super) fn undecided(&self, topic: &str, partition: u32) -> Result<Option<LogOffset>, Error> {
+        let all = self.uncommitted_end(topic, partition)?;
+        let committed = self.committed_end(topic, partition)?;
+        Ok((committed < all).then_some(committed))
+    }
+
     /// Waits until every transaction that is in the partition now is decided. The last stable offset then.
     pub(super) fn await_decided(&self, topic: &str, partition: u32) -> Result<LogOffset, Error> {
-        let now = self.uncommitted.fetch_watermarks(topic, number(partition), self.timeout);
-        let (_, high) = now.map_err(|error| errors::unavailable(topic, partition, &error))?;
-        self.await_end(topic, partition, LogOffset(high), Instant::now() + self.timeout)
+        let all = self.uncommitted_end(topic, partition)?;
+        self.await_end(topic, partition, all, Instant::now() + self.timeout)
     }
 
     /// Waits until the last stable offset is `wanted` or above. The last stable offset then.

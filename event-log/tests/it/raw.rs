@@ -36,15 +36,15 @@ async fn appends_are_told_apart(harness: &dyn Harness, raw: &RawLog) -> Vec<RawR
     let ends = raw.ends(View::Committed).await.unwrap();
     assert_eq!((ends.len(), ends[&0]), (PARTITIONS as usize, 0));
     assert!(ends[&1] > records.last().unwrap().offset);
-    let some = raw.partition(View::Committed, 1, records[1].offset, records[4].offset).await.unwrap();
+    let part = raw.partition(View::Committed, 1, records[1].offset, records[4].offset).await.unwrap();
     assert_eq!(
-        some[..2],
+        part[..2],
         records[1..3]
             .iter()
             .enumerate()
             .map(|(index, record)| {
                 // A run that is cut begins where it was cut.
-                let append = if index == 0 { some[0].append } else { record.append };
+                let append = if index == 0 { part[0].append } else { record.append };
                 RawRecord { append, ..record.clone() }
             })
             .collect::<Vec<_>>()
