@@ -23,6 +23,8 @@ mod workload;
 
 mod faults;
 
+mod verdict;
+
 mod run;
 
 pub use options::{Kind, LogKind, Options};

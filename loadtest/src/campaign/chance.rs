@@ -10,7 +10,8 @@ pub struct Chance(u64);
 
 impl Chance {
     /// The stream of `seed`.
-    pub fn new(seed: u64) -> Self {
+    #[cfg(test)]
+    fn new(seed: u64) -> Self {
         Self(seed)
     }
 

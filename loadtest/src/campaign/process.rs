@@ -53,7 +53,6 @@ pub struct Process {
     server: Option<Server>,
     port: u16,
     ways_in: Vec<Arc<Link>>,
-    starts: u64,
     frozen: bool,
     /// Whether it should run.
     wanted: bool,
@@ -62,7 +61,7 @@ pub struct Process {
 impl Process {
     /// One that does not run yet, with the links that lead to it.
     pub fn new(recipe: Recipe, ways_in: Vec<Arc<Link>>) -> Self {
-        Self { recipe, server: None, port: 0, ways_in, starts: 0, frozen: false, wanted: false }
+        Self { recipe, server: None, port: 0, ways_in, frozen: false, wanted: false }
     }
 
     /// Its name in this campaign.
@@ -99,20 +98,36 @@ impl Process {
     pub fn spawn(&mut self) -> anyhow::Result<()> {
         self.server = None;
         [self.port] = ports::free()?;
-        let Recipe { name, program, arguments, environment, port_variable, folder } = &self.recipe;
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(folder).env_clear();
-        command.envs(std::env::vars().filter(|(name, _)| matches!(name.as_str(), "PATH" | "LANG" | "TMPDIR")));
-        command.env("HOME", folder).env("RUST_BACKTRACE", "1").envs(environment.iter().cloned());
-        command.env(port_variable, self.port.to_string());
+        let command = self.command();
+        let Recipe { name, program, folder, .. } = &self.recipe;
         let server = Server::spawn(command, &self.log(), &folder.join(format!("{name}.pid")), STOP_BY);
         self.server = Some(server.with_context(|| format!("starting {}: is it built?", program.display()))?);
-        self.starts += 1;
         self.frozen = false;
         self.wanted = true;
         for link in &self.ways_in {
             link.lead_to(self.port);
         }
+        Ok(())
+    }
+
+    fn command(&self) -> Command {
+        let Recipe { program, arguments, environment, port_variable, folder, .. } = &self.recipe;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(folder).env_clear();
+        command.envs(std::env::vars().filter(|(name, _)| matches!(name.as_str(), "PATH" | "LANG" | "TMPDIR")));
+        command.env("HOME", folder).env("RUST_BACKTRACE", "1").envs(environment.iter().cloned());
+        command.env(port_variable, self.port.to_string());
+        command
+    }
+
+    /// Runs the program with other `arguments` to its end, while the service does not run.
+    pub async fn run_once(&self, arguments: &[&str], within: Duration) -> anyhow::Result<()> {
+        let mut command = self.command();
+        command.args(arguments);
+        let output = tokio::process::Command::from(command).kill_on_drop(true).output();
+        let output = tokio::time::timeout(within, output).await.context("it took too long")??;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        anyhow::ensure!(output.status.success(), "{} {}: {said}", self.recipe.name, arguments.join(" "));
         Ok(())
     }
 
@@ -178,11 +193,6 @@ impl Process {
             // Waiting for a process blocks the thread.
             drop(tokio::task::spawn_blocking(move || server.stop()).await);
         }
-    }
-
-    /// How often it was started.
-    pub fn starts(&self) -> u64 {
-        self.starts
     }
 }
 

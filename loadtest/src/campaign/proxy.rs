@@ -54,7 +54,6 @@ pub enum Protocol {
 
 /// One link. Dropping it ends its connections.
 pub struct Link {
-    name: String,
     port: u16,
     state: watch::Sender<State>,
     upstream: watch::Sender<u16>,
@@ -71,7 +70,7 @@ impl Drop for Link {
 
 impl Link {
     /// Listens on a port of its own; `upstream` can follow later.
-    pub async fn listen(name: &str, protocol: Protocol) -> std::io::Result<Arc<Self>> {
+    pub async fn listen(protocol: Protocol) -> std::io::Result<Arc<Self>> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let (state, seen) = watch::channel(State { mode: Mode::Pass, resets: 0 });
@@ -86,12 +85,7 @@ impl Link {
             }
         });
         let listening = listening.abort_handle();
-        Ok(Arc::new(Self { name: name.to_owned(), port, state, upstream, touched, listening }))
-    }
-
-    /// Who it is between.
-    pub fn name(&self) -> &str {
-        &self.name
+        Ok(Arc::new(Self { port, state, upstream, touched, listening }))
     }
 
     /// Where clients connect to.
@@ -195,7 +189,7 @@ mod tests {
     }
 
     async fn link(protocol: Protocol) -> (Arc<Link>, TcpStream) {
-        let link = Link::listen("test", protocol).await.unwrap();
+        let link = Link::listen(protocol).await.unwrap();
         link.lead_to(echo().await);
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port())).await.unwrap();
         (link, stream)

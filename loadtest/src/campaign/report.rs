@@ -11,6 +11,7 @@ use super::faults::Done;
 use super::history::{Call, End, Entry};
 use super::options::{Kind, LogKind};
 use crate::Machine;
+use crate::checks::Finding;
 
 /// A whole campaign.
 #[derive(Debug, Clone, Serialize)]
@@ -33,6 +34,8 @@ pub struct Report {
     pub seconds: f64,
     /// Faults by kind.
     pub faults: BTreeMap<Kind, FaultCount>,
+    /// Connections and requests that faults disturbed, by link.
+    pub disturbed: BTreeMap<String, u64>,
     /// Kinds of faults that could not be had, and why.
     pub not_run: BTreeMap<Kind, String>,
     /// Times a service ended by itself and was started again.
@@ -43,9 +46,9 @@ pub struct Report {
     pub commands: Commands,
     /// Milliseconds from the loss of an owner to a partition's next service, as the instances measured it.
     pub takeovers: Option<Takeovers>,
-    /// Which checks ran.
-    pub checked: Vec<String>,
-    /// What must not be.
+    /// What each checker looked at and found.
+    pub checks: Vec<Finding>,
+    /// What must not be, checker by checker.
     pub violations: Vec<Found>,
     /// Where history, logs and data were left.
     pub kept: Option<String>,
@@ -107,8 +110,35 @@ pub struct Takeovers {
 pub struct Found {
     /// The invariant.
     pub invariant: String,
+    /// The checker.
+    pub checker: String,
     /// What was seen: ids and offsets.
     pub evidence: String,
+}
+
+impl Found {
+    /// By the campaign itself.
+    pub fn new(invariant: &str, evidence: impl Into<String>) -> Self {
+        Self { invariant: invariant.to_owned(), checker: "campaign".to_owned(), evidence: evidence.into() }
+    }
+
+    /// By checkers.
+    pub fn all(findings: &[Finding]) -> Vec<Self> {
+        let each = |finding: &Finding| {
+            let evidence = if finding.evidence.is_empty() {
+                vec![format!("{} times", finding.violations)]
+            } else {
+                finding.evidence.clone()
+            };
+            let (invariant, checker) = (finding.number.to_owned(), finding.checker.to_owned());
+            evidence.into_iter().map(move |evidence| Self {
+                invariant: invariant.clone(),
+                checker: checker.clone(),
+                evidence,
+            })
+        };
+        findings.iter().filter(|finding| finding.violations > 0).flat_map(each).collect()
+    }
 }
 
 /// Counts faults.
@@ -197,16 +227,19 @@ impl Report {
         }
         let _ = writeln!(
             table,
-            "\nServices ended by themselves {} times. Transactions ended by an operator's tool: {}.\nChecked: {}.",
-            self.exits,
-            self.operator_aborts,
-            self.checked.join(", ")
+            "\nServices ended by themselves {} times. Transactions ended by an operator's tool: {}.\n\n\
+             | invariant | checker | looked at | violations |\n|---|---|--:|--:|",
+            self.exits, self.operator_aborts,
         );
+        for Finding { number, checker, examined, violations, .. } in &self.checks {
+            let _ = writeln!(table, "| {number} | {checker} | {examined} | {violations} |");
+        }
+        table.push('\n');
         if self.violations.is_empty() {
             table += "No violation.\n";
         }
         for found in &self.violations {
-            let _ = writeln!(table, "VIOLATION {}: {}", found.invariant, found.evidence);
+            let _ = writeln!(table, "VIOLATION {} ({}): {}", found.invariant, found.checker, found.evidence);
         }
         if let Some(kept) = &self.kept {
             let _ = writeln!(table, "Everything is kept in {}.", Path::new(kept).display());

@@ -20,6 +20,7 @@ use super::recorder::Recorder;
 use super::report::{self, Found, Report};
 use super::stage::Stage;
 use super::subscriber::Subscriber;
+use super::verdict::verdict;
 use super::workload::{self, World};
 use crate::Machine;
 use crate::servers::Folder;
@@ -54,10 +55,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     }
     let mut report =
         outcome.with_context(|| format!("seed {}; everything is kept in {}", options.seed, path.display()))?;
-    report.violations.extend(left.into_iter().map(|process| Found {
-        invariant: "I12".to_owned(),
-        evidence: format!("process {process} outlived the campaign"),
-    }));
+    report.violations.extend(left.into_iter().map(|process| Found::new("I12", format!("process {process} is left"))));
     report.kept = kept.then(|| path.display().to_string());
     Ok(report)
 }
@@ -79,6 +77,10 @@ async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Resu
     stage.stop_services().await;
 
     let history = tokio::task::spawn_blocking(move || history::read(&path)).await??;
+    let commands = report::count_commands(&history, seconds);
+    let checks = verdict(&stage, history).await?;
+    let mut violations = done.violations;
+    violations.extend(Found::all(&checks));
     machine.end();
     Ok(Report {
         seed: options.seed,
@@ -90,13 +92,14 @@ async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Resu
         machine,
         seconds,
         faults: report::count_faults(&done.faults),
+        disturbed: stage.links.iter().map(|(name, link)| (name.clone(), link.touched())).collect(),
         not_run,
         exits: done.exits,
         operator_aborts: 0,
-        commands: report::count_commands(&history, seconds),
+        commands,
         takeovers: None,
-        checked: Vec::new(),
-        violations: done.violations,
+        checks,
+        violations,
         kept: None,
     })
 }
@@ -176,10 +179,7 @@ async fn calm(stage: &Stage, world: &World, subscribers: &Following) -> Vec<Foun
     while tokio::time::Instant::now() < deadline {
         missing = match behind(stage, world, subscribers).await {
             Ok(missing) => missing,
-            Err(error) => vec![Found {
-                invariant: "I8".to_owned(),
-                evidence: format!("the read model cannot be read: {error:#}"),
-            }],
+            Err(error) => vec![Found::new("I8", format!("the read model cannot be read: {error:#}"))],
         };
         if missing.is_empty() {
             break;
@@ -199,7 +199,7 @@ async fn behind(stage: &Stage, world: &World, subscribers: &Following) -> anyhow
         let at = projected.get(&id).copied().unwrap_or(0);
         if at < wanted {
             let evidence = format!("project {id}: position {wanted} was acknowledged, the read model stands at {at}");
-            missing.push(Found { invariant: "I8".to_owned(), evidence });
+            missing.push(Found::new("I8", evidence));
         }
         let follower = subscribers.iter().find(|(followed, _)| *followed == project.id);
         if let Some((_, seen)) = follower
@@ -207,7 +207,7 @@ async fn behind(stage: &Stage, world: &World, subscribers: &Following) -> anyhow
         {
             let evidence =
                 format!("project {id}: its subscriber got no further than {} of {at}", seen.load(Ordering::Relaxed));
-            missing.push(Found { invariant: "I7".to_owned(), evidence });
+            missing.push(Found::new("I7", evidence));
         }
     }
     Ok(missing)

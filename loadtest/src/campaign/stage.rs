@@ -21,8 +21,10 @@ pub const USERS: [&str; 3] = ["ada", "bob", "eve"];
 /// A member of no project.
 pub const STRANGER: &str = "eve";
 
-const READ_DATABASE: &str = "read_model";
-const LOG_DATABASE: &str = "log";
+/// Database of the read model.
+pub const READ_DATABASE: &str = "read_model";
+/// Database of the log, where it is in Postgres.
+pub const LOG_DATABASE: &str = "log";
 
 /// A user's token.
 pub fn token(user: &str) -> String {
@@ -207,8 +209,7 @@ async fn links(options: &Options) -> anyhow::Result<BTreeMap<String, Arc<Link>>>
     }
     let mut links = BTreeMap::new();
     for (name, protocol) in names {
-        let link = Link::listen(&name, protocol).await?;
-        links.insert(name, link);
+        links.insert(name, Link::listen(protocol).await?);
     }
     Ok(links)
 }

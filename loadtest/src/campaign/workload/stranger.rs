@@ -24,7 +24,7 @@ pub async fn run(mut caller: Caller, mut chance: Chance, world: &World, stop: &C
         if chance.percent(40) {
             let command = json!({ "type": "update_task", "task_id": task_id, "title": "Mine" });
             let operation = Operation::new(chance.uuid(), project.id, command, None);
-            caller.send(&operation, chance.below(world.instances.len())).await;
+            caller.settle(&operation, &mut chance).await;
             continue;
         }
         let id = project.id;
