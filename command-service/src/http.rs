@@ -4,7 +4,10 @@
 //! them, so both can be served on one port.
 
 mod commands;
+mod elsewhere;
 mod fields;
+mod internal;
+mod partitions;
 mod projects;
 mod request;
 mod tasks;
@@ -38,6 +41,11 @@ pub fn router(service: CommandService, authenticator: Authenticator) -> Router {
         .route("/api/runs/{run_id}/reports", post(work::report))
         .route("/api/runs/{run_id}/heartbeat", post(work::heartbeat))
         .route("/api/runs/{run_id}/output", post(work::output))
+        .layer(middleware::from_fn_with_state(service.clone(), elsewhere::answer_here_or_pass_on))
+        .route("/api/partitions", get(partitions::list))
+        .route("/internal/tasks/{task_id}", get(internal::task))
+        .route("/internal/offers", post(internal::offers))
+        .route("/internal/claims", post(internal::claim))
         .with_state(Api { service })
         .layer(middleware::from_fn_with_state(authenticator, require_caller));
     Router::new().route("/api/openapi.json", get(description)).merge(routes)

@@ -5,19 +5,18 @@
 //! read model, and never answer from one.
 
 pub mod http;
-pub mod ownership;
 pub mod repository;
 pub mod settings;
 
 mod connect;
 mod digest;
+mod ownership;
 mod partition;
 mod problem;
 mod service;
 
 pub use connect::connect_log;
-pub use ownership::Ownership;
 pub use problem::CODES;
 pub use repository::{GitProbe, RepositoryProbe, TrustEverything};
-pub use service::{CommandService, Options, Submitted, Who};
+pub use service::{CommandService, Elsewhere, Error, Options, Submitted, Who};
 pub use settings::Settings;

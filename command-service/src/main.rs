@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use muster_command_service::{
-    CommandService, GitProbe, Options, Ownership, RepositoryProbe, Settings, TrustEverything, connect_log, http,
+    CommandService, GitProbe, Options, RepositoryProbe, Settings, TrustEverything, connect_log, http,
 };
 use muster_service_kit::config::Loader;
 use muster_service_kit::{Authenticator, Readiness, Shutdown, health, limits, serve, telemetry};
@@ -43,17 +43,30 @@ async fn main() -> anyhow::Result<()> {
     let log = connect_log(&config).await?;
     let probe: Arc<dyn RepositoryProbe> =
         if arguments.trust_repositories { Arc::new(TrustEverything) } else { Arc::new(GitProbe) };
-    let options = Options { settings: Settings::from_config(&config), ownership: Ownership::All, probe };
-    let service = CommandService::start(log, options, &shutdown);
+    let listener = serve::listen(&config.http).await?;
+    let url = config.command.advertised_url.clone().map_or_else(|| listener.url(), Ok)?;
+    tracing::info!(url = listener.url()?, "listening");
+    // Writers and requests stop only after the partitions were given back.
+    let stop = Shutdown::new();
+    let options = Options { settings: Settings::from_config(&config), url, probe };
+    let service = CommandService::start(log, options, &stop);
 
     let readiness = Readiness::new();
     service.register_readiness(&readiness);
-    let router = http::router(service, authenticator).merge(health::router(readiness));
-    let listener = serve::listen(&config.http).await?;
-    tracing::info!(url = listener.url()?, "listening");
+    let router = http::router(service.clone(), authenticator).merge(health::router(readiness));
     let grace = Duration::from_millis(config.http.shutdown_grace_ms);
-    serve::serve(limits::standard_layers(router, &config), listener, &shutdown, grace).await?;
-    if !shutdown.drain(grace).await {
+    let leaving = async {
+        shutdown.triggered().await;
+        service.leave(grace).await;
+        stop.trigger();
+    };
+    let serving = serve::serve(limits::standard_layers(router, &config), listener, &stop, grace);
+    tokio::pin!(serving);
+    tokio::select! {
+        served = &mut serving => served?,
+        () = leaving => serving.await?,
+    }
+    if !stop.drain(grace).await {
         tracing::warn!("writers did not stop in time");
     }
     Ok(())

@@ -1,20 +1,218 @@
-//! Which partitions this process writes. The seam where several instances will divide them between each other.
+//! Which partitions this process writes: its place among the instances of the log, and the orders that follow from it.
+//!
+//! It must never make a write safe: the log's fencing does, for an instance that learns of a change too late.
 
-/// Who writes which partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ownership {
-    /// This process writes every partition. Should another process do the same, the log's fencing keeps the events
-    /// right: each takes a partition over when it is next asked to write, and commands under way are answered as
-    /// `unavailable`, to be sent again.
-    #[default]
-    All,
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use muster_event_log::{Change, Error, EventLog, Member, Membership, Owners};
+use muster_service_kit::Shutdown;
+use tokio::sync::{Notify, OnceCell, watch};
+
+use crate::partition::Orders;
+
+/// Waits between attempts to join.
+const JOIN_WAITS: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
+/// Owners are looked at anew at most this often, however many requests wait for one.
+const REFRESH_EVERY: Duration = Duration::from_millis(100);
+/// Longest look at the owners.
+const REFRESH_WITHIN: Duration = Duration::from_secs(2);
+/// How long leaving may take once the process stops.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The place of this process among the instances. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Ownership(Arc<Place>);
+
+struct Place {
+    url: Arc<str>,
+    membership: OnceLock<Arc<dyn Membership>>,
+    joined: watch::Sender<bool>,
+    owners: watch::Sender<Arc<Owners>>,
+    /// Asks for a look at the owners.
+    refresh: Notify,
+    left: OnceCell<()>,
 }
 
 impl Ownership {
-    /// Whether this process should write `partition` now.
-    pub fn owns(self, _partition: u32) -> bool {
-        match self {
-            Self::All => true,
+    /// Of an instance that has not joined.
+    pub(crate) fn new(url: &str) -> Self {
+        Self(Arc::new(Place {
+            url: url.into(),
+            membership: OnceLock::new(),
+            joined: watch::Sender::new(false),
+            owners: watch::Sender::new(Arc::default()),
+            refresh: Notify::new(),
+            left: OnceCell::new(),
+        }))
+    }
+
+    /// Joins, and obeys until this instance has left, or could not in time. Partitions are told by `orders`, in their
+    /// order; their tasks end with it.
+    pub(crate) async fn run(
+        self,
+        log: Arc<dyn EventLog>,
+        session_timeout_ms: u64,
+        orders: Vec<Orders>,
+        shutdown: Shutdown,
+    ) {
+        let member = Member { url: self.0.url.to_string(), session_timeout_ms };
+        let joining = async {
+            let mut waits = JOIN_WAITS.iter();
+            let mut wait = JOIN_WAITS[0];
+            loop {
+                match log.join(member.clone()).await {
+                    Ok(membership) => return membership,
+                    Err(error) => tracing::warn!(%error, "this instance cannot join the others yet"),
+                }
+                wait = waits.next().copied().unwrap_or(wait);
+                tokio::time::sleep(wait).await;
+            }
+        };
+        let membership = tokio::select! {
+            membership = joining => membership,
+            () = shutdown.triggered() => return,
+        };
+        tracing::info!(url = %self.0.url, "joined");
+        let _ = self.0.membership.set(Arc::clone(&membership));
+        self.0.owners.send_replace(Arc::clone(&membership.owners().borrow()));
+        self.0.joined.send_replace(true);
+        let out_of_time = async {
+            shutdown.triggered().await;
+            self.leave_membership(LEAVE_WITHIN).await;
+            tokio::time::sleep(LEAVE_WITHIN).await;
+            tracing::warn!("the partitions could not be given back in time");
+        };
+        tokio::select! {
+            () = obey(membership.as_ref(), &orders) => {}
+            () = self.follow_owners(membership.as_ref()) => {}
+            () = out_of_time => {}
         }
+    }
+
+    /// Keeps the owners as last seen, and looks anew where somebody asks.
+    async fn follow_owners(&self, membership: &dyn Membership) {
+        let mut seen = membership.owners();
+        loop {
+            tokio::select! {
+                changed = seen.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                },
+                () = self.0.refresh.notified() => {
+                    let looked = tokio::time::timeout(REFRESH_WITHIN, membership.refresh()).await;
+                    if let Ok(Err(error)) = looked {
+                        tracing::debug!(%error, "the owners of the partitions cannot be seen now");
+                    }
+                    tokio::time::sleep(REFRESH_EVERY).await;
+                }
+            }
+            let owners = Arc::clone(&seen.borrow_and_update());
+            self.0.owners.send_if_modified(|known| {
+                let changed = **known != *owners;
+                *known = owners;
+                changed
+            });
+        }
+    }
+
+    /// Where the others reach this instance.
+    pub(crate) fn url(&self) -> &Arc<str> {
+        &self.0.url
+    }
+
+    /// Whether this instance has its place.
+    pub(crate) fn has_joined(&self) -> bool {
+        *self.0.joined.borrow()
+    }
+
+    /// Who owns what, as last seen.
+    pub(crate) fn owners(&self) -> Arc<Owners> {
+        Arc::clone(&self.0.owners.borrow())
+    }
+
+    /// As [`Ownership::owners`], with its changes. Asks for a new look.
+    pub(crate) fn look(&self) -> watch::Receiver<Arc<Owners>> {
+        self.0.refresh.notify_one();
+        self.0.owners.subscribe()
+    }
+
+    /// The changes of the owners, without asking.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Owners>> {
+        self.0.owners.subscribe()
+    }
+
+    /// The other instance that owns a partition, as last seen.
+    pub(crate) fn other_owner(&self, partition: u32) -> Option<Arc<str>> {
+        self.0.owners.borrow().get(&partition).filter(|url| **url != self.0.url).cloned()
+    }
+
+    /// Every other instance that owns something.
+    pub(crate) fn others(&self) -> BTreeSet<Arc<str>> {
+        self.0.owners.borrow().values().filter(|url| **url != self.0.url).cloned().collect()
+    }
+
+    /// Whether `partition` is this instance's, asked anew.
+    pub(crate) async fn is_ours(&self, partition: u32) -> Result<bool, Error> {
+        let away = || Error::Unavailable { reason: "the owners of the partitions cannot be seen".to_owned() };
+        let membership = self.0.membership.get().ok_or_else(away)?;
+        let owners = tokio::time::timeout(REFRESH_WITHIN, membership.refresh()).await.map_err(|_| away())??;
+        Ok(owners.get(&partition) == Some(&self.0.url))
+    }
+
+    /// Gives every partition back and leaves; then waits until another owns each, where there is another. At most `grace`.
+    pub(crate) async fn leave(&self, grace: Duration) {
+        let has_peers = !self.others().is_empty();
+        let deadline = tokio::time::Instant::now() + grace;
+        if !self.leave_membership(grace).await || !has_peers {
+            return;
+        }
+        let partitions: BTreeSet<u32> = self.0.owners.borrow().keys().copied().collect();
+        let mut owners = self.look();
+        loop {
+            if partitions.iter().all(|partition| self.other_owner(*partition).is_some()) {
+                return;
+            }
+            self.0.refresh.notify_one();
+            tokio::select! {
+                changed = owners.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(REFRESH_EVERY) => {}
+                () = tokio::time::sleep_until(deadline) => return,
+            }
+        }
+    }
+
+    /// Whether this instance has left in time. Without a place there is nothing to leave.
+    async fn leave_membership(&self, within: Duration) -> bool {
+        let Some(membership) = self.0.membership.get() else { return true };
+        let leaving = self.0.left.get_or_init(|| membership.leave());
+        tokio::time::timeout(within, leaving).await.is_ok()
+    }
+}
+
+/// Passes every change on to the partition it is about.
+async fn obey(membership: &dyn Membership, orders: &[Orders]) {
+    while let Some(change) = membership.next().await {
+        let (Change::Take { partition } | Change::GiveBack { partition, .. } | Change::Lost { partition }) = &change;
+        let partition = *partition;
+        tracing::info!(partition, change = name(&change), "the partitions are divided anew");
+        let Some(orders) = orders.get(partition as usize) else {
+            tracing::error!(partition, "there is no such partition to take or give back");
+            continue;
+        };
+        match change {
+            Change::Take { .. } => orders.take(),
+            Change::GiveBack { done, .. } => orders.give_back(done),
+            Change::Lost { .. } => orders.lost(),
+        }
+    }
+}
+
+fn name(change: &Change) -> &'static str {
+    match change {
+        Change::Take { .. } => "take",
+        Change::GiveBack { .. } => "give back",
+        Change::Lost { .. } => "lost",
     }
 }

@@ -7,6 +7,7 @@ mod handle;
 mod index;
 mod ledger;
 mod memory;
+mod standing;
 
 mod batch;
 mod speculation;
@@ -15,12 +16,14 @@ mod recall;
 mod recovery;
 mod replay;
 mod snapshot;
+mod tenure;
 mod writer;
 
 #[cfg(test)]
 mod testing;
 
-pub(crate) use handle::{Accepted, Handle, Refusal};
+pub(crate) use handle::{Accepted, Handle, Refusal, Unready};
 pub(crate) use ledger::{Ledger, Offer};
 pub(crate) use memory::CommandKey;
+pub(crate) use standing::{Orders, Standing};
 pub(crate) use writer::spawn;

@@ -2,6 +2,7 @@
 
 use muster_domain::id::TaskId;
 use muster_domain::rejection::Rejection;
+use muster_schemas::api;
 use muster_service_kit::{Code, Problem, codes};
 use serde_json::Value;
 
@@ -57,6 +58,10 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Problem {
         Refusal::Overloaded => {
             Problem::new(codes::OVERLOADED).detail("Too many commands wait already.").retry_after_s(1)
         }
+        Refusal::Elsewhere { in_doubt } => Problem::new(codes::UNAVAILABLE)
+            .detail("The project is changing hands. Send the request again with the same idempotency key.")
+            .with("in_doubt", in_doubt)
+            .retry_after_s(1),
         Refusal::Unavailable { reason, in_doubt } => Problem::new(codes::UNAVAILABLE)
             .detail(format!("The command was not answered: {reason}. Send it again with the same idempotency key."))
             .with("in_doubt", in_doubt)
@@ -71,6 +76,17 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Problem {
             .with("limit_bytes", limit_bytes),
         Refusal::Failed(cause) => Problem::internal(cause),
     }
+}
+
+/// What another instance has told.
+pub(crate) fn of_document(document: api::Problem) -> Problem {
+    let own = CODES.iter().copied().find(|code| code.code == document.code);
+    let Some(code) = Code::find(&document.code).or(own) else {
+        return Problem::internal(format!("another instance answered {}: {}", document.code, document.detail));
+    };
+    let problem = Problem::new(code).detail(document.detail);
+    let problem = if [429, 503].contains(&code.status) { problem.retry_after_s(1) } else { problem };
+    document.extensions.into_iter().fold(problem, |problem, (name, value)| problem.with(&name, value))
 }
 
 fn of_rejection(rejection: &Rejection) -> Problem {

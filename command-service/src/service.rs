@@ -2,12 +2,20 @@
 //!
 //! It must never decide: it finds the partition, checks that the caller may know of the project, and passes on.
 
+mod batch;
 mod claim;
+mod elsewhere;
+mod error;
 mod key_locks;
+mod offers;
+mod others;
 mod output;
+mod peers;
 mod resolve;
+mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_domain::command::{Command, RenewLease};
 use muster_domain::decide::{Actor, Outcome, Request};
@@ -15,43 +23,58 @@ use muster_domain::id::{CommandId, ProjectId, RunId, TaskId};
 use muster_domain::model::Source;
 use muster_event_log::EventLog;
 use muster_schemas::api::{CommandRequest, HeartbeatRequest, HeartbeatResponse};
-use muster_service_kit::{Caller, Problem, Readiness, Shutdown, codes};
+use muster_service_kit::{Caller, Problem, Shutdown, codes};
 use tokio::sync::watch;
 
 use crate::ownership::Ownership;
-use crate::partition::{self, Accepted, CommandKey, Handle, Refusal};
+use crate::partition::{self, Accepted, CommandKey, Handle, Refusal, Unready};
 use crate::problem::{not_a_member, of_refusal, recovering};
 use crate::repository::{GitProbe, RepositoryProbe};
 use crate::settings::Settings;
 use key_locks::KeyLocks;
 use output::OutputLines;
+use peers::Peers;
+use resolve::TasksElsewhere;
+
+pub(crate) use elsewhere::{Journey, Next};
+pub use error::{Elsewhere, Error};
+pub(crate) use offers::Offers;
+pub(crate) use peers::{FORWARDED_HEADER, NOT_OWNER_HEADER, OWNER_HEADER, Original};
+pub(crate) use resolve::TaskAnswer;
 
 /// What the service is started with.
 pub struct Options {
     /// Limits, sizes and times.
     pub settings: Settings,
-    /// Which partitions it writes.
-    pub ownership: Ownership,
+    /// Where the other instances reach this one: `http://host:port`.
+    pub url: String,
     /// Who looks at repositories.
     pub probe: Arc<dyn RepositoryProbe>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { settings: Settings::default(), ownership: Ownership::All, probe: Arc::new(GitProbe) }
+        Self { settings: Settings::default(), url: "http://127.0.0.1:4401".to_owned(), probe: Arc::new(GitProbe) }
     }
 }
 
 /// Who asks, and through which surface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Who {
     /// The user whose rights count.
     pub actor: Actor,
     /// The surface.
     pub source: Source,
+    /// The request as it came, to be passed on to other instances; none for a caller in this process.
+    pub(crate) original: Option<Arc<Original>>,
 }
 
 impl Who {
+    /// A caller in this process.
+    pub fn new(actor: Actor, source: Source) -> Self {
+        Self { actor, source, original: None }
+    }
+
     /// The caller of a request. A source that is none is `invalid_argument`; without one it is `web`.
     pub fn of(caller: &Caller) -> Result<Self, Problem> {
         let source = match &caller.source {
@@ -62,7 +85,7 @@ impl Who {
                     .with("header", muster_service_kit::auth::SOURCE_HEADER)
             })?,
         };
-        Ok(Self { actor: Actor { user: caller.user().to_owned(), admin: caller.principal.admin }, source })
+        Ok(Self::new(Actor { user: caller.user().to_owned(), admin: caller.principal.admin }, source))
     }
 }
 
@@ -83,51 +106,56 @@ struct Inner {
     log: Arc<dyn EventLog>,
     partitions: Vec<Handle>,
     settings: Arc<Settings>,
+    ownership: Ownership,
+    peers: Peers,
     probe: Arc<dyn RepositoryProbe>,
     /// Changes when work may have become ready anywhere.
     wake: watch::Receiver<u64>,
     shutdown: Shutdown,
     claims: KeyLocks<CommandKey>,
     output: OutputLines,
+    tasks_elsewhere: TasksElsewhere,
 }
 
 impl CommandService {
-    /// Starts a writer for each partition. Returns at once; [`CommandService::is_recovered`] tells when histories are
-    /// read. The writers end with `shutdown`, after what is under way.
+    /// Joins the instances that divide the log's partitions between each other, and serves what becomes its own. Returns
+    /// at once; [`CommandService::is_recovered`] tells when histories are read. With `shutdown` everything is given back,
+    /// after what is under way.
     pub fn start(log: Arc<dyn EventLog>, options: Options, shutdown: &Shutdown) -> Self {
-        let Options { settings, ownership, probe } = options;
+        let Options { settings, url, probe } = options;
         let settings = Arc::new(settings);
+        let ownership = Ownership::new(&url);
         let (wake, waiting) = watch::channel(0);
         let wake = Arc::new(wake);
-        let partitions = (0..log.partition_count())
-            .map(|number| partition::spawn(&log, number, &settings, ownership, &wake, shutdown))
-            .collect();
+        let (partitions, orders) = (0..log.partition_count())
+            .map(|number| partition::spawn(&log, number, &settings, &ownership, &wake, shutdown))
+            .unzip();
+        let joining = ownership.clone().run(Arc::clone(&log), settings.session_timeout_ms, orders, shutdown.clone());
+        shutdown.spawn(joining);
         Self(Arc::new(Inner {
             log,
             partitions,
+            ownership,
+            peers: Peers::new(settings.max_forwards),
             settings,
             probe,
             wake: waiting,
             shutdown: shutdown.clone(),
             claims: KeyLocks::default(),
             output: OutputLines::default(),
+            tasks_elsewhere: TasksElsewhere::default(),
         }))
     }
 
-    /// Whether every partition takes commands.
-    pub fn is_recovered(&self) -> bool {
-        self.0.partitions.iter().all(Handle::is_recovered)
+    /// Gives every partition back, and waits until other instances have taken them, where there are others. Requests are
+    /// still answered meanwhile, and after it: by passing them on. At most `grace`.
+    pub async fn leave(&self, grace: Duration) {
+        self.0.ownership.leave(grace).await;
     }
 
-    /// Adds the check `command-service`: every partition has read its history.
-    pub fn register_readiness(&self, readiness: &Readiness) {
-        let service = self.clone();
-        readiness.register("command-service", move || {
-            let missing = service.0.partitions.iter().filter(|handle| !handle.is_recovered()).count();
-            async move {
-                if missing == 0 { Ok(()) } else { Err(format!("{missing} partitions are reading their history")) }
-            }
-        });
+    /// Where the other instances reach this one.
+    pub fn url(&self) -> &str {
+        self.0.ownership.url()
     }
 
     /// Limits, sizes and times in force.
@@ -136,7 +164,7 @@ impl CommandService {
     }
 
     /// Carries out a command, once for each `key` of a caller.
-    pub async fn execute(&self, who: &Who, key: CommandId, request: CommandRequest) -> Result<Submitted, Problem> {
+    pub async fn execute(&self, who: &Who, key: CommandId, request: CommandRequest) -> Result<Submitted, Error> {
         let project_id = self.resolve(who, key, &request).await?;
         let accepted = self.submit(who, key, project_id, request).await?;
         Ok(Submitted { outcome: accepted.outcome, repeated: accepted.repeated })
@@ -149,7 +177,7 @@ impl CommandService {
         key: CommandId,
         run_id: RunId,
         request: HeartbeatRequest,
-    ) -> Result<HeartbeatResponse, Problem> {
+    ) -> Result<HeartbeatResponse, Error> {
         let HeartbeatRequest { task_id, fencing_token, lease_duration_ms } = request;
         let lease_duration_ms = lease_duration_ms.unwrap_or(self.0.settings.lease_default_ms);
         let command = RenewLease { task_id, run_id, fencing_token, lease_duration_ms };
@@ -157,7 +185,9 @@ impl CommandService {
         let position = submitted.outcome.position;
         let project_id = submitted.outcome.project_id;
         let expires = self.lease_end(project_id, task_id, run_id);
-        let lease_expires_at = expires.unwrap_or_else(|| chrono::Utc::now().into());
+        // None when the partition was given back in this moment.
+        let lease_expires_at =
+            expires.unwrap_or_else(|| (chrono::Utc::now() + Duration::from_millis(lease_duration_ms)).into());
         Ok(HeartbeatResponse { lease_expires_at, position })
     }
 
@@ -179,14 +209,15 @@ impl CommandService {
         key: CommandId,
         project_id: ProjectId,
         request: CommandRequest,
-    ) -> Result<Accepted, Problem> {
+    ) -> Result<Accepted, Error> {
         let name = command_name(&request.command);
         let answer = self.pass_on(who, key, project_id, request).await;
         let outcome = match &answer {
             Ok(accepted) if accepted.repeated => "repeated",
             Ok(accepted) if accepted.outcome.event_ids.is_empty() => "unchanged",
             Ok(_) => "accepted",
-            Err(problem) => problem.code().code,
+            Err(Error::Problem(problem)) => problem.code().code,
+            Err(Error::Elsewhere(_)) => "elsewhere",
         };
         metrics::counter!("muster_commands_total", "command" => name, "outcome" => outcome).increment(1);
         answer
@@ -199,12 +230,16 @@ impl CommandService {
         key: CommandId,
         project_id: ProjectId,
         request: CommandRequest,
-    ) -> Result<Accepted, Problem> {
+    ) -> Result<Accepted, Error> {
         let CommandRequest { command, expected_sequence, correlation_id, causation_id, .. } = request;
-        self.recovered(project_id).await?;
-        self.check_member(who, project_id, &command).await?;
-        self.check_key(who, key, project_id)?;
-        self.check_repository(who, key, project_id, &command).await?;
+        let partition = self.0.log.partition_for(project_id);
+        let tenure = self.serving(partition).await?;
+        let checked = async {
+            self.check_member(who, project_id, &command).await?;
+            self.check_key(who, key, project_id)?;
+            self.check_repository(who, key, project_id, &command).await
+        };
+        self.within(partition, tenure, checked.await)?;
         let digest = crate::digest::digest(project_id, &command, &who.actor.user);
         let request = Request {
             command_id: key,
@@ -216,27 +251,33 @@ impl CommandService {
             command,
         };
         let handle = self.partition_of(project_id);
-        handle.submit(request, who.actor.clone(), who.source).await.map_err(of_refusal)
+        handle.submit(request, who.actor.clone(), who.source).await.map_err(|refusal| match refusal {
+            Refusal::Elsewhere { in_doubt } => Elsewhere { partition, in_doubt }.into(),
+            refusal => of_refusal(refusal).into(),
+        })
     }
 
     fn partition_of(&self, project_id: ProjectId) -> &Handle {
         &self.0.partitions[self.0.log.partition_for(project_id) as usize]
     }
 
-    async fn recovered(&self, project_id: ProjectId) -> Result<(), Problem> {
+    /// Waits while the history of a partition of this instance is read. The tenure, for [`CommandService::within`].
+    async fn serving(&self, partition: u32) -> Result<u64, Error> {
         let patience = self.0.settings.recovery_patience;
-        if self.partition_of(project_id).wait_recovered(patience).await { Ok(()) } else { Err(recovering()) }
+        self.0.partitions[partition as usize].serving(patience).await.map_err(|unready| match unready {
+            Unready::Elsewhere => Elsewhere { partition, in_doubt: false }.into(),
+            Unready::Recovering => recovering().into(),
+        })
     }
 
-    async fn all_recovered(&self) -> Result<(), Problem> {
-        let deadline = tokio::time::Instant::now() + self.0.settings.recovery_patience;
-        for handle in &self.0.partitions {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            if !handle.wait_recovered(left).await {
-                return Err(recovering());
+    /// What was found in a partition's state, unless the partition was given back meanwhile: its state was empty then.
+    fn within<T>(&self, partition: u32, tenure: u64, found: Result<T, Problem>) -> Result<T, Error> {
+        match found {
+            Err(_) if !self.0.partitions[partition as usize].is_tenure(tenure) => {
+                Err(Elsewhere { partition, in_doubt: false }.into())
             }
+            found => Ok(found?),
         }
-        Ok(())
     }
 
     async fn check_member(&self, who: &Who, project_id: ProjectId, command: &Command) -> Result<(), Problem> {

@@ -30,6 +30,14 @@ pub struct Settings {
     pub lease_check_interval: Duration,
     /// How long a request waits for a partition that is still reading its history.
     pub recovery_patience: Duration,
+    /// How long a request waits for a partition that changes hands.
+    pub handover_patience: Duration,
+    /// Silence after which this instance's partitions go to others, in milliseconds.
+    pub session_timeout_ms: u64,
+    /// Requests passed on to other instances at the same time. One more is refused as `overloaded`.
+    pub max_forwards: usize,
+    /// How often a waiting claim asks other instances for work.
+    pub claim_poll: Duration,
 }
 
 impl Default for Settings {
@@ -43,6 +51,7 @@ impl Settings {
     pub fn from_config(config: &Config) -> Self {
         let command = &config.command;
         let answer_within = Duration::from_millis(config.http.request_timeout_ms);
+        let patience = Duration::from_millis(command.handover_patience_ms).min(answer_within / 2);
         Self {
             mailbox_capacity: command.mailbox_capacity.max(1),
             batch_max_events: command.batch_max_events.max(1),
@@ -60,7 +69,11 @@ impl Settings {
             // Above it stands the time limit of every request, which would cut a claim short.
             claim_wait_max: Duration::from_secs(30).min(answer_within.saturating_sub(Duration::from_secs(1))),
             lease_check_interval: Duration::from_millis(250),
-            recovery_patience: Duration::from_secs(5).min(answer_within / 2),
+            recovery_patience: patience,
+            handover_patience: patience,
+            session_timeout_ms: command.session_timeout_ms,
+            max_forwards: command.max_forwards.max(1),
+            claim_poll: Duration::from_millis(command.claim_poll_ms.max(1)),
         }
     }
 }

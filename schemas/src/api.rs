@@ -211,6 +211,21 @@ pub struct OutputResponse {
     pub next_line_number: u64,
 }
 
+/// One element of `GET /api/partitions`: a partition, as the instance that was asked sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// Its number, from 0.
+    pub partition: u32,
+    /// URL of the instance it belongs to, as last seen; null while it changes hands.
+    pub owner: Option<String>,
+    /// `idle`, `taking_over`, `serving` or `giving_back`: where it stands with the instance that was asked.
+    pub state: String,
+    /// Offset of the log up to which that instance has it; null where it is idle. For operators: offsets have holes.
+    pub log_offset: Option<u64>,
+    /// Commands that wait for it at that instance.
+    pub waiting_commands: u64,
+}
+
 /// An RFC 9457 problem document: why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

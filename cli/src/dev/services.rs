@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_command_service::{CommandService, GitProbe, Options, Ownership, Settings, connect_log, http};
+use muster_command_service::{CommandService, GitProbe, Options, Settings, connect_log, http};
 use muster_event_log::EventLog;
 use muster_query_api::QueryApi;
 use muster_read_store::ReadStore;
@@ -40,7 +40,8 @@ impl Services {
         let store = connect_store(config).await?;
 
         start_projector(&mut parts, config, Arc::clone(&log), store, &readiness, &core);
-        let router = limits::standard_layers(router(config, log, &readiness, &core).await?, config);
+        let url = listener.url().map_err(|error| Error::Failed(error.to_string()))?;
+        let router = limits::standard_layers(router(config, url, log, &readiness, &core).await?, config);
         let (stop, grace) = (core.clone(), Duration::from_millis(config.http.shutdown_grace_ms));
         parts.spawn(async move { ended("HTTP", serve::serve(router, listener, &stop, grace).await) });
         if with_runner {
@@ -97,13 +98,14 @@ fn start_projector(
 /// The routes of both sides and of health.
 async fn router(
     config: &Config,
+    url: String,
     log: Arc<dyn EventLog>,
     readiness: &Readiness,
     stop: &Shutdown,
 ) -> Result<axum::Router> {
     let authenticator = Authenticator::from_config(&config.auth).map_err(|error| Error::Usage(error.to_string()))?;
     let settings = Settings::from_config(config);
-    let options = Options { settings, ownership: Ownership::All, probe: Arc::new(GitProbe) };
+    let options = Options { settings, url, probe: Arc::new(GitProbe) };
     let commands = CommandService::start(log, options, stop);
     commands.register_readiness(readiness);
     let queries = QueryApi::connect(config.clone()).await.map_err(|error| Error::Failed(error.to_string()))?;

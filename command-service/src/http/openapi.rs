@@ -34,6 +34,7 @@ pub fn document() -> Value {
             { "name": "projects", "description": "Projects and their members." },
             { "name": "tasks", "description": "Cards of the board." },
             { "name": "work", "description": "What runners ask." },
+            { "name": "partitions", "description": "What operators ask." },
         ],
         "paths": routes::paths(),
         "components": {
@@ -76,7 +77,9 @@ fn examples() -> Vec<(String, String)> {
 
 const DESCRIPTION: &str = "\
 Every change is a command: it is carried out once for each `Idempotency-Key` of a caller, answered when its events are \
-durable, and refused with a problem document otherwise. Requests answered with 408, 429, 500 and 503 may be sent again \
+durable, and refused with a problem document otherwise. Several instances may divide the projects between each other: \
+any takes any request and passes it on to the owner of its project, whose URL the answer's header `Muster-Owner` names. \
+Requests answered with 408, 429, 500 and 503 may be sent again \
 with the same key. `docs/errors/` explains each code. What a caller may not know of is answered as if it did not exist.";
 
 fn parameters() -> Map<String, Value> {
@@ -149,7 +152,11 @@ mod tests {
             let response = router.clone().oneshot(request).await.unwrap();
             let status = response.status().as_u16();
             // An answer of a handler: the body fits none (an empty batch aside), and no such task is known.
-            let expected = if path.ends_with("/batch") || path.ends_with("/openapi.json") { 200 } else { 400 };
+            let expected = if ["/batch", "/openapi.json", "/partitions"].iter().any(|end| path.ends_with(end)) {
+                200
+            } else {
+                400
+            };
             assert_eq!(status, expected, "{method} {path}");
         }
     }

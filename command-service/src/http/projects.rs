@@ -2,18 +2,18 @@
 
 use axum::extract::State;
 use muster_domain::id::ProjectId;
+use muster_service_kit::ProblemPath;
 use muster_service_kit::json::parse_json;
-use muster_service_kit::{Problem, ProblemPath};
 
 use super::fields::Fields;
 use super::request::Asked;
-use crate::service::{CommandService, Submitted};
+use crate::service::{CommandService, Error, Submitted};
 
 pub(super) async fn create(
     State(service): State<CommandService>,
     Asked { who, key }: Asked,
     mut fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     let project_id: Option<ProjectId> = match fields.take("project_id") {
         Some(given) => {
             parse_json(given.to_string().as_bytes()).map_err(|problem| problem.with("path", "project_id"))?
@@ -28,7 +28,7 @@ pub(super) async fn change_settings(
     Asked { who, key }: Asked,
     ProblemPath(project_id): ProblemPath<ProjectId>,
     fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     service.execute(&who, key, fields.command("change_settings", Some(project_id), [])?).await
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn add_member(
     Asked { who, key }: Asked,
     ProblemPath((project_id, user)): ProblemPath<(ProjectId, String)>,
     fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     service.execute(&who, key, fields.command("add_member", Some(project_id), [("user", user)])?).await
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn remove_member(
     Asked { who, key }: Asked,
     ProblemPath((project_id, user)): ProblemPath<(ProjectId, String)>,
     fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     service.execute(&who, key, fields.command("remove_member", Some(project_id), [("user", user)])?).await
 }
 
@@ -56,6 +56,6 @@ pub(super) async fn dispatch(
     Asked { who, key }: Asked,
     ProblemPath(project_id): ProblemPath<ProjectId>,
     fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     service.execute(&who, key, fields.command("dispatch_task", Some(project_id), [])?).await
 }

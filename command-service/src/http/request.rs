@@ -1,5 +1,7 @@
 //! What every request says about itself: who, through which surface, under which idempotency key.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -10,7 +12,7 @@ use muster_schemas::api::IDEMPOTENCY_KEY_HEADER;
 use muster_service_kit::{Caller, Problem, codes};
 use uuid::Uuid;
 
-use crate::service::{Submitted, Who};
+use crate::service::{Original, Submitted, Who};
 
 /// Says that the command had been carried out by an earlier request with the same key.
 pub(super) const REPLAYED_HEADER: &str = "idempotency-replayed";
@@ -25,6 +27,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let original = parts.extensions.get::<Arc<Original>>().cloned();
         let caller = Caller::from_request_parts(parts, state).await?;
         let key = match parts.headers.get(IDEMPOTENCY_KEY_HEADER) {
             None => Uuid::now_v7(),
@@ -34,7 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
                     .with("header", IDEMPOTENCY_KEY_HEADER)
             })?,
         };
-        Ok(Self { who: Who::of(&caller)?, key: CommandId(key) })
+        Ok(Self { who: Who { original, ..Who::of(&caller)? }, key: CommandId(key) })
     }
 }
 

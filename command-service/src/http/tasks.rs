@@ -6,7 +6,7 @@ use muster_service_kit::{Problem, ProblemPath, codes};
 
 use super::fields::Fields;
 use super::request::Asked;
-use crate::service::{CommandService, Submitted};
+use crate::service::{CommandService, Error, Submitted};
 
 /// What can be done with a task, and the command it is.
 pub(super) const ACTIONS: [(&str, &str); 9] = [
@@ -26,7 +26,7 @@ pub(super) async fn create(
     Asked { who, key }: Asked,
     ProblemPath(project_id): ProblemPath<ProjectId>,
     fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     service.execute(&who, key, fields.command("create_task", Some(project_id), [])?).await
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn update_in_project(
     Asked { who, key }: Asked,
     ProblemPath((project_id, task_id)): ProblemPath<(ProjectId, TaskId)>,
     fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     let request = fields.command("update_task", Some(project_id), [("task_id", task_id.to_string())])?;
     service.execute(&who, key, request).await
 }
@@ -45,7 +45,7 @@ pub(super) async fn act_in_project(
     Asked { who, key }: Asked,
     ProblemPath((project_id, task_id, action)): ProblemPath<(ProjectId, TaskId, String)>,
     fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     let request = fields.command(command_of(&action)?, Some(project_id), [("task_id", task_id.to_string())])?;
     service.execute(&who, key, request).await
 }
@@ -55,7 +55,7 @@ pub(super) async fn update(
     Asked { who, key }: Asked,
     ProblemPath(task_id): ProblemPath<TaskId>,
     fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     let project_id = service.project_of(&who, task_id).await?;
     let request = fields.command("update_task", Some(project_id), [("task_id", task_id.to_string())])?;
     service.execute(&who, key, request).await
@@ -66,7 +66,7 @@ pub(super) async fn act(
     Asked { who, key }: Asked,
     ProblemPath((task_id, action)): ProblemPath<(TaskId, String)>,
     fields: Fields,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     let command = command_of(&action)?;
     let project_id = service.project_of(&who, task_id).await?;
     service.execute(&who, key, fields.command(command, Some(project_id), [("task_id", task_id.to_string())])?).await

@@ -9,18 +9,18 @@ use muster_domain::id::RunId;
 use muster_schemas::api::{
     ClaimRequest, CommandRequest, HeartbeatRequest, HeartbeatResponse, OutputRequest, OutputResponse, ReportsRequest,
 };
-use muster_service_kit::{Problem, ProblemBytes, ProblemPath};
+use muster_service_kit::{ProblemBytes, ProblemPath};
 
 use super::openapi::shapes;
 use super::request::Asked;
-use crate::service::{CommandService, Submitted};
+use crate::service::{CommandService, Error, Submitted};
 
 /// A work order, or 204.
 pub(super) async fn claim(
     State(service): State<CommandService>,
     Asked { who, key }: Asked,
     ProblemBytes(body): ProblemBytes,
-) -> Result<Response, Problem> {
+) -> Result<Response, Error> {
     let request: ClaimRequest = shapes().one("ClaimRequest").parse(&body)?;
     Ok(match service.claim(&who, key, &request).await? {
         Some(order) => Json(order).into_response(),
@@ -33,7 +33,7 @@ pub(super) async fn report(
     Asked { who, key }: Asked,
     ProblemPath(run_id): ProblemPath<RunId>,
     ProblemBytes(body): ProblemBytes,
-) -> Result<Submitted, Problem> {
+) -> Result<Submitted, Error> {
     let ReportsRequest { task_id, fencing_token, reports } = shapes().one("ReportsRequest").any_text().parse(&body)?;
     let command = ReportRun { task_id, run_id, fencing_token, reports };
     service.execute(&who, key, CommandRequest::of(command)).await
@@ -44,7 +44,7 @@ pub(super) async fn heartbeat(
     Asked { who, key }: Asked,
     ProblemPath(run_id): ProblemPath<RunId>,
     ProblemBytes(body): ProblemBytes,
-) -> Result<Json<HeartbeatResponse>, Problem> {
+) -> Result<Json<HeartbeatResponse>, Error> {
     let request: HeartbeatRequest = shapes().one("HeartbeatRequest").parse(&body)?;
     service.heartbeat(&who, key, run_id, request).await.map(Json)
 }
@@ -54,7 +54,7 @@ pub(super) async fn output(
     Asked { who, .. }: Asked,
     ProblemPath(run_id): ProblemPath<RunId>,
     ProblemBytes(body): ProblemBytes,
-) -> Result<Json<OutputResponse>, Problem> {
+) -> Result<Json<OutputResponse>, Error> {
     let request: OutputRequest = shapes().one("OutputRequest").any_text().parse(&body)?;
     service.append_output(&who, run_id, request).await.map(Json)
 }

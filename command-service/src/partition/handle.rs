@@ -12,6 +12,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ledger::Ledger;
+use super::standing::{Seat, Standing};
 
 /// A command on its way to the writer.
 pub(crate) struct Submission {
@@ -49,6 +50,8 @@ pub(crate) enum Refusal {
     KeyReused(CommandId),
     /// The partition has as much to do as it may.
     Overloaded,
+    /// Another process writes the partition, or will. With `in_doubt` the command may be in the log.
+    Elsewhere { in_doubt: bool },
     /// The log does not answer, the partition is changing hands, or the service stops. With `in_doubt` the command may
     /// be in the log: asking again with its id tells.
     Unavailable { reason: &'static str, in_doubt: bool },
@@ -60,50 +63,96 @@ pub(crate) enum Refusal {
     Failed(String),
 }
 
+/// Why a partition takes no commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unready {
+    /// It is not this process's to write.
+    Elsewhere,
+    /// Its history is still being read.
+    Recovering,
+}
+
 /// A partition. Clones are the same one.
 #[derive(Clone)]
 pub(crate) struct Handle {
     pub(super) mailbox: mpsc::Sender<Mail>,
     pub(super) ledger: Arc<RwLock<Ledger>>,
-    pub(super) recovered: watch::Receiver<bool>,
+    pub(super) seat: watch::Receiver<Seat>,
 }
 
 impl Handle {
     /// Puts a command into the mailbox and waits for what became of it.
     pub(crate) async fn submit(&self, request: Request, actor: Actor, source: Source) -> Result<Accepted, Refusal> {
         const STOPPING: Refusal = Refusal::Unavailable { reason: "the service is stopping", in_doubt: false };
+        if matches!(self.standing(), Standing::Idle | Standing::GivingBack) {
+            return Err(Refusal::Elsewhere { in_doubt: false });
+        }
         let (reply, answer) = oneshot::channel();
         let mail = Mail::Command(Box::new(Submission { request, actor, source, reply }));
         self.mailbox.try_send(mail).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
             mpsc::error::TrySendError::Closed(_) => STOPPING,
         })?;
-        answer.await.unwrap_or(Err(STOPPING))
+        // Dropped without an answer when the process ends.
+        answer.await.unwrap_or(Err(Refusal::Unavailable { reason: "the service is stopping", in_doubt: true }))
     }
 
     /// Brings what is committed up to date with the log, should another process have written to it.
     pub(crate) async fn look(&self) {
         let (done, dropped) = oneshot::channel();
         // Where the writer has no time for it, what is known must do.
-        if self.mailbox.try_send(Mail::Look(done)).is_ok() {
+        if self.standing() == Standing::Serving && self.mailbox.try_send(Mail::Look(done)).is_ok() {
             let _ = dropped.await;
         }
     }
 
-    /// What is committed. Hold it briefly, never across an await.
+    /// What is committed; nothing, of a partition that is not this process's. Hold it briefly, never across an await.
     pub(crate) fn committed(&self) -> RwLockReadGuard<'_, Ledger> {
         self.ledger.read()
     }
 
-    /// Whether the history was read and commands are taken.
-    pub(crate) fn is_recovered(&self) -> bool {
-        *self.recovered.borrow()
+    /// Where the partition stands now.
+    pub(crate) fn standing(&self) -> Standing {
+        self.seat.borrow().standing
     }
 
-    /// Waits until the history was read; false when that took longer than `patience`.
-    pub(crate) async fn wait_recovered(&self, patience: Duration) -> bool {
-        let mut recovered = self.recovered.clone();
-        let waiting = recovered.wait_for(|recovered| *recovered);
-        matches!(tokio::time::timeout(patience, waiting).await, Ok(Ok(_)))
+    /// Whether the history was read and commands are taken.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.standing() == Standing::Serving
+    }
+
+    /// Whether it is still the tenure in which commands were taken: if not, what was seen since may be of no partition.
+    pub(crate) fn is_tenure(&self, tenure: u64) -> bool {
+        self.seat.borrow().is_of(tenure)
+    }
+
+    /// The tenure in which commands are taken; none when they are not.
+    pub(crate) fn tenure(&self) -> Option<u64> {
+        let seat = *self.seat.borrow();
+        (seat.standing == Standing::Serving).then_some(seat.tenure)
+    }
+
+    /// Waits while the history is read, at most `patience`, until commands are taken. The tenure in which they are.
+    pub(crate) async fn serving(&self, patience: Duration) -> Result<u64, Unready> {
+        let mut seats = self.seat.clone();
+        let waiting = seats.wait_for(|seat| seat.standing != Standing::TakingOver);
+        let seat = match tokio::time::timeout(patience, waiting).await {
+            Ok(Ok(seat)) => *seat,
+            Ok(Err(_)) => return Err(Unready::Elsewhere),
+            Err(_) => return Err(Unready::Recovering),
+        };
+        if seat.standing == Standing::Serving { Ok(seat.tenure) } else { Err(Unready::Elsewhere) }
+    }
+
+    /// The changes of the standing.
+    pub(crate) fn changes(&self) -> watch::Receiver<Seat> {
+        let mut seats = self.seat.clone();
+        seats.mark_unchanged();
+        seats
+    }
+
+    /// Commands that wait for the writer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.mailbox.max_capacity() - self.mailbox.capacity()
     }
 }

@@ -3,15 +3,20 @@
 //! It must never answer a command before the log was read to the end: only the log knows what became of it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_domain::id::ProjectId;
-use muster_event_log::Error;
+use muster_event_log::{Error, EventLog, PartitionWriter};
+use parking_lot::RwLock;
 
 use super::batch::Batch;
 use super::handle::{Mail, Refusal};
+use super::ledger::Ledger;
 use super::recall::recall;
 use super::replay::catch_up;
+use super::standing::Standing;
+use super::tenure::pass_on;
 use super::writer::Writer;
 
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -25,51 +30,92 @@ const NOT_TAKEN: Refusal =
 
 impl Writer {
     /// Opens the log's writer and reads what this process does not know yet, for as long as it takes. Then answers the
-    /// commands of `lost` batches by what the log says. False when the service stops first.
+    /// commands of `lost` batches by what the log says. False when the partition is not this process's any more.
     pub(super) async fn take_over(&mut self, mut lost: Vec<Batch>, cause: Option<Error>) -> bool {
         let partition = self.partition;
         if let Some(error) = &cause {
             tracing::warn!(partition, %error, "the log failed or was written by another; taking the partition over again");
-            metrics::counter!("muster_command_takeovers_total").increment(1);
         }
-        self.recovered.send_replace(false);
+        self.stands(Standing::TakingOver);
         let started = Instant::now();
         let mut touched: HashSet<ProjectId> = lost.iter().flat_map(Batch::projects).collect();
+        let mut fenced = matches!(cause, Some(Error::Fenced { .. }));
         let mut wait = FIRST_WAIT;
-        while let Err(error) = self.try_take_over(&mut touched).await {
+        loop {
+            let error = match self.attempt(fenced, &mut touched).await {
+                Attempt::Done => break,
+                Attempt::NotOurs => {
+                    self.leave_to_others(lost, cause.as_ref());
+                    return false;
+                }
+                Attempt::Failed(error) => error,
+            };
             tracing::warn!(partition, %error, wait_ms = wait.as_millis(), "the partition cannot be taken over yet");
+            fenced |= matches!(error, Error::Fenced { .. });
             if started.elapsed() > self.settings.recovery_patience {
                 leave_in_doubt(&mut lost);
                 self.refuse_waiting();
             }
-            let shutdown = self.shutdown.token();
             tokio::select! {
-                () = shutdown.cancelled() => {
-                    leave_in_doubt(&mut lost);
-                    return false;
-                }
+                order = self.orders.recv() => self.tenure.obey(order),
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
             }
         }
         self.speculation.reset(touched, &self.ledger.read());
         self.answer_lost(lost, cause.as_ref());
+        metrics::counter!("muster_command_takeovers_total").increment(1);
+        metrics::histogram!("muster_command_takeover_seconds").record(started.elapsed().as_secs_f64());
         let read_ms = started.elapsed().as_millis();
-        tracing::debug!(partition, read_ms, next = %self.ledger.read().next(), "the partition is taken over");
         self.snapshots.take_if_due(&self.log, self.partition, &self.ledger);
-        self.recovered.send_replace(true);
+        tracing::info!(partition, read_ms, next = %self.ledger.read().next(), "the partition is taken over");
+        self.stands(Standing::Serving);
         self.wake_waiting();
         true
     }
 
-    async fn try_take_over(&mut self, touched: &mut HashSet<ProjectId>) -> Result<(), Error> {
-        if !self.ownership.owns(self.partition) {
-            return Err(Error::Fenced { partition: self.partition });
+    /// One attempt, given up when the partition is given back or lost meanwhile.
+    async fn attempt(&mut self, fenced: bool, touched: &mut HashSet<ProjectId>) -> Attempt {
+        if !self.tenure.holds() {
+            return Attempt::NotOurs;
         }
-        let writer = self.log.open_writer(self.partition).await?;
-        catch_up(&self.log, self.partition, &self.ledger, touched).await?;
-        self.end = writer.end();
-        self.appender = Some(writer);
-        Ok(())
+        if fenced {
+            match self.is_still_ours().await {
+                Ok(true) => {}
+                Ok(false) => return Attempt::NotOurs,
+                Err(error) => return Attempt::Failed(error),
+            }
+        }
+        let (log, ledger) = (Arc::clone(&self.log), Arc::clone(&self.ledger));
+        let taking = take(&log, self.partition, &ledger, touched);
+        tokio::pin!(taking);
+        let taken = loop {
+            tokio::select! {
+                taken = &mut taking => break taken,
+                order = self.orders.recv() => {
+                    self.tenure.obey(order);
+                    if !self.tenure.holds() {
+                        return Attempt::NotOurs;
+                    }
+                }
+            }
+        };
+        match taken {
+            Ok(writer) => {
+                self.end = writer.end();
+                self.appender = Some(writer);
+                Attempt::Done
+            }
+            Err(error) => Attempt::Failed(error),
+        }
+    }
+
+    /// The partition is another's now, who knows what became of the commands, or will decide on them.
+    fn leave_to_others(&self, lost: Vec<Batch>, cause: Option<&Error>) {
+        tracing::info!(partition = self.partition, "the partition is another's");
+        for (index, batch) in lost.into_iter().enumerate() {
+            let appended = index == 0;
+            pass_on(batch, appended && matches!(cause, Some(Error::Indeterminate { .. })));
+        }
     }
 
     /// The log was read to its end: what is not in it now will never be.
@@ -96,6 +142,24 @@ impl Writer {
             }
         }
     }
+}
+
+enum Attempt {
+    Done,
+    NotOurs,
+    Failed(Error),
+}
+
+/// Opens the writer, which ends every earlier one, then reads to the end.
+async fn take(
+    log: &Arc<dyn EventLog>,
+    partition: u32,
+    ledger: &RwLock<Ledger>,
+    touched: &mut HashSet<ProjectId>,
+) -> Result<Box<dyn PartitionWriter>, Error> {
+    let writer = log.open_writer(partition).await?;
+    catch_up(log, partition, ledger, touched).await?;
+    Ok(writer)
 }
 
 fn leave_in_doubt(lost: &mut Vec<Batch>) {

@@ -25,6 +25,8 @@ use super::memory::CommandKey;
 use super::recall::{check_writable, may_free_work, recall};
 use super::snapshot::Snapshots;
 use super::speculation::Speculation;
+use super::standing::{Order, Orders, Seat, Standing};
+use super::tenure::{Tenure, pass_on};
 use crate::ownership::Ownership;
 use crate::settings::Settings;
 
@@ -45,11 +47,12 @@ pub(super) struct Writer {
     pub(super) partition: u32,
     pub(super) settings: Arc<Settings>,
     pub(super) ownership: Ownership,
+    pub(super) tenure: Tenure,
+    pub(super) seat: watch::Sender<Seat>,
     pub(super) ledger: Arc<RwLock<Ledger>>,
     pub(super) speculation: Speculation,
     pub(super) mailbox: mpsc::Receiver<Mail>,
-    pub(super) recovered: watch::Sender<bool>,
-    pub(super) shutdown: Shutdown,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
     /// The log's writer, while no append is under way.
     pub(super) appender: Option<Box<dyn PartitionWriter>>,
     pub(super) end: LogOffset,
@@ -61,28 +64,31 @@ pub(super) struct Writer {
     wake: Arc<watch::Sender<u64>>,
 }
 
-/// Starts the writer task of a partition. `wake` is changed when work may have become ready.
+/// Makes the handle of a partition and starts its task, which waits for orders. `wake` is changed when work may have
+/// become ready.
 pub(crate) fn spawn(
     log: &Arc<dyn EventLog>,
     partition: u32,
     settings: &Arc<Settings>,
-    ownership: Ownership,
+    ownership: &Ownership,
     wake: &Arc<watch::Sender<u64>>,
     shutdown: &Shutdown,
-) -> Handle {
+) -> (Handle, Orders) {
     let (sender, mailbox) = mpsc::channel(settings.mailbox_capacity);
-    let (recovered, is_recovered) = watch::channel(false);
+    let (orders, obeyed) = mpsc::unbounded_channel();
+    let (seat, seen) = watch::channel(Seat { standing: Standing::Idle, tenure: 0 });
     let ledger = Arc::new(RwLock::new(Ledger::new(settings.idempotency_window)));
     let writer = Writer {
         log: Arc::clone(log),
         partition,
         settings: Arc::clone(settings),
-        ownership,
+        ownership: ownership.clone(),
         ledger: Arc::clone(&ledger),
         speculation: Speculation::default(),
         mailbox,
-        recovered,
-        shutdown: shutdown.clone(),
+        orders: obeyed,
+        tenure: Tenure::default(),
+        seat,
         appender: None,
         end: LogOffset::START,
         alone: 0,
@@ -92,38 +98,41 @@ pub(crate) fn spawn(
         wake: Arc::clone(wake),
     };
     shutdown.spawn(writer.run());
-    Handle { mailbox: sender, ledger, recovered: is_recovered }
+    (Handle { mailbox: sender, ledger, seat: seen }, Orders(orders))
 }
 
 impl Writer {
-    async fn run(mut self) {
-        if !self.take_over(Vec::new(), None).await {
-            return;
-        }
+    /// Serves until the partition is given back or lost, or the log shows another owner.
+    pub(super) async fn serve(&mut self) {
         let mut leases = tokio::time::interval(self.settings.lease_check_interval);
         leases.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let shutdown = self.shutdown.token();
-        let mut drained = false;
-        while !(drained && self.in_flight.is_none() && self.pending.is_empty()) {
+        let mut open = true;
+        while !self.tenure.lost {
             self.start_append();
-            let may_take = !drained && self.may_take();
+            if !open && self.in_flight.is_none() && self.pending.is_empty() {
+                return;
+            }
+            let may_take = open && self.may_take();
             tokio::select! {
                 biased;
                 (writer, result) = appended(&mut self.in_flight) => if !self.settle(writer, result).await {
                     return;
                 },
+                order = self.orders.recv(), if !self.tenure.is_closed() => self.tenure.obey(order),
                 mail = self.mailbox.recv(), if may_take => match mail {
                     Some(mail) => {
                         self.take(mail);
                         self.take_waiting();
                     }
-                    None => drained = true,
+                    None => self.tenure.obey(None),
                 },
-                () = shutdown.cancelled(), if !self.mailbox.is_closed() => self.mailbox.close(),
-                _ = leases.tick(), if !self.mailbox.is_closed() => self.expire_leases(),
+                _ = leases.tick(), if open => self.expire_leases(),
+            }
+            if open && !self.tenure.holds() {
+                open = false;
+                self.stop_taking();
             }
         }
-        tracing::debug!(partition = self.partition, "the writer has stopped");
     }
 
     fn may_take(&self) -> bool {
@@ -245,6 +254,14 @@ impl Writer {
                 self.take_over(vec![batch, pending], Some(error)).await
             }
         }
+    }
+
+    /// Leaves what was decided as it is: what was under way may still become durable, the rest never will.
+    pub(super) fn abandon(&mut self) {
+        if let Some(InFlight { batch, .. }) = self.in_flight.take() {
+            pass_on(batch, true);
+        }
+        pass_on(std::mem::take(&mut self.pending), false);
     }
 
     fn committed(&mut self, mut batch: Batch, appended: &Appended) {

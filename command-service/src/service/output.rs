@@ -10,7 +10,7 @@ use muster_service_kit::{Problem, codes};
 use parking_lot::Mutex;
 
 use super::key_locks::KeyLocks;
-use super::{CommandService, Who};
+use super::{CommandService, Error, Who};
 use crate::partition::Refusal;
 use crate::problem::{OUTPUT_GAP, not_a_member, of_refusal, task_not_found};
 
@@ -23,8 +23,15 @@ const RUNS_MAX: usize = 1000;
 /// and its readers pass over lines they have.
 #[derive(Default)]
 pub(super) struct OutputLines {
-    next: Mutex<HashMap<RunId, u64>>,
+    next: Mutex<HashMap<RunId, Line>>,
     runs: KeyLocks<RunId>,
+}
+
+/// The next line number of a run, and the tenure of its partition in which it was the next.
+#[derive(Clone, Copy)]
+struct Line {
+    tenure: u64,
+    next: u64,
 }
 
 impl CommandService {
@@ -34,29 +41,35 @@ impl CommandService {
         who: &Who,
         run_id: RunId,
         request: OutputRequest,
-    ) -> Result<OutputResponse, Problem> {
+    ) -> Result<OutputResponse, Error> {
         let max = self.0.settings.output_max_lines;
         if request.lines.len() > max {
             return Err(Problem::new(codes::LIMIT_EXCEEDED)
                 .detail(format!("{} lines at once; {max} are allowed.", request.lines.len()))
                 .with("limit", "lines per request")
-                .with("limit_value", max));
+                .with("limit_value", max)
+                .into());
         }
         if request.first_line_number == 0 {
             return Err(Problem::new(codes::INVALID_ARGUMENT)
                 .detail("first_line_number: lines are counted from 1.")
-                .with("field", "first_line_number"));
+                .with("field", "first_line_number")
+                .into());
         }
-        self.recovered(request.project_id).await?;
+        let partition = self.0.log.partition_for(request.project_id);
+        let tenure = self.serving(partition).await?;
         let _appending = self.0.output.runs.lock(&run_id).await;
-        self.check_output(who, run_id, &request)?;
+        self.within(partition, tenure, self.check_output(who, run_id, &request))?;
         let first = request.first_line_number;
         let given = request.lines.len() as u64;
-        let next = self.0.output.next.lock().get(&run_id).copied().unwrap_or(first);
+        // What was taken in another tenure may have been continued by another instance since.
+        let known = self.0.output.next.lock().get(&run_id).copied();
+        let next = known.filter(|known| known.tenure == tenure).map_or(first, |known| known.next);
         if first > next {
             return Err(Problem::new(OUTPUT_GAP)
                 .detail(format!("Line {next} is expected next, and line {first} came."))
-                .with("expected_line_number", next));
+                .with("expected_line_number", next)
+                .into());
         }
         let known = usize::try_from(next - first).unwrap_or(usize::MAX);
         let lines: Vec<AgentOutput> = (next..)
@@ -80,7 +93,7 @@ impl CommandService {
                     .retry_after_s(1)
             })?;
         }
-        self.remember_line(run_id, next_line_number);
+        self.remember_line(run_id, Line { tenure, next: next_line_number });
         Ok(OutputResponse { next_line_number })
     }
 
@@ -101,9 +114,9 @@ impl CommandService {
         Err(of_refusal(Refusal::Rejected(Rejection::StaleFencingToken { given: fencing_token, current })))
     }
 
-    fn remember_line(&self, run_id: RunId, next_line_number: u64) {
+    fn remember_line(&self, run_id: RunId, line: Line) {
         let mut next = self.0.output.next.lock();
-        next.insert(run_id, next_line_number);
+        next.insert(run_id, line);
         if next.len() > RUNS_MAX {
             let live: std::collections::HashSet<RunId> = self
                 .0

@@ -1,16 +1,53 @@
 //! Which project a command is for, where the caller does not say. It must never tell a stranger that a task exists.
 
+use std::collections::HashMap;
+
+use axum::body::Bytes;
 use futures::future::join_all;
+use http::Method;
 use muster_domain::command::Command;
 use muster_domain::id::{CommandId, ProjectId, TaskId};
 use muster_schemas::api::CommandRequest;
 use muster_service_kit::{Problem, codes};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use uuid::{Builder, Uuid};
 
-use super::{CommandService, Who};
+use super::{CommandService, Error, Who};
 use crate::partition::Handle;
-use crate::problem::{not_a_members_task, task_not_found};
+use crate::problem::{not_a_members_task, recovering, task_not_found};
+
+/// Tasks of other instances that are remembered.
+const TASKS_KEPT: usize = 10_000;
+
+/// What an instance knows of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TaskAnswer {
+    /// Its project, if the caller may know.
+    pub project_id: Option<ProjectId>,
+    /// The partitions this holds for.
+    pub partitions: Vec<u32>,
+}
+
+/// Projects of tasks in partitions of other instances. A task never changes its project, so what is known stays true.
+#[derive(Default)]
+pub(super) struct TasksElsewhere(Mutex<HashMap<TaskId, ProjectId>>);
+
+impl TasksElsewhere {
+    fn get(&self, task_id: TaskId) -> Option<ProjectId> {
+        self.0.lock().get(&task_id).copied()
+    }
+
+    fn add(&self, task_id: TaskId, project_id: ProjectId) {
+        let mut tasks = self.0.lock();
+        if tasks.len() >= TASKS_KEPT {
+            tasks.clear();
+        }
+        tasks.insert(task_id, project_id);
+    }
+}
 
 impl CommandService {
     pub(super) async fn resolve(
@@ -18,32 +55,63 @@ impl CommandService {
         who: &Who,
         key: CommandId,
         request: &CommandRequest,
-    ) -> Result<ProjectId, Problem> {
+    ) -> Result<ProjectId, Error> {
         if let Some(project_id) = request.project_id {
             return Ok(project_id);
         }
         match &request.command {
             Command::CreateProject(_) => Ok(new_project_id(&who.actor.user, key)),
-            Command::CreateTask(_) => Err(project_missing()),
+            Command::CreateTask(_) => Err(project_missing().into()),
             command => match command.task_id() {
                 Some(task_id) => self.project_of(who, task_id).await,
-                None => Err(project_missing()),
+                None => Err(project_missing().into()),
             },
         }
     }
 
-    /// The project of a task, for those who may know.
-    pub async fn project_of(&self, who: &Who, task_id: TaskId) -> Result<ProjectId, Problem> {
-        self.all_recovered().await?;
-        if let Some(project_id) = self.known_project_of(who, task_id) {
-            return Ok(project_id);
+    /// The project of a task, for those who may know; whichever instance has it.
+    pub async fn project_of(&self, who: &Who, task_id: TaskId) -> Result<ProjectId, Error> {
+        let deadline = Instant::now() + self.0.settings.handover_patience;
+        loop {
+            if let Some(project_id) = self.known_project_of(who, task_id) {
+                return Ok(project_id);
+            }
+            // Its owner looks whether the caller may know.
+            let elsewhere = self.0.tasks_elsewhere.get(task_id);
+            if let Some(project_id) = elsewhere.filter(|project_id| !self.partition_of(*project_id).is_serving()) {
+                return Ok(project_id);
+            }
+            let mut answers = vec![self.task_here(who, task_id).await];
+            answers
+                .extend(self.ask_others(who, &Method::GET, &format!("/internal/tasks/{task_id}"), Bytes::new()).await);
+            let found = answers.iter().find_map(|answer: &TaskAnswer| answer.project_id);
+            if let Some(project_id) = found {
+                if !self.partition_of(project_id).is_serving() {
+                    self.0.tasks_elsewhere.add(task_id, project_id);
+                }
+                return Ok(project_id);
+            }
+            if self.are_all(answers.iter().flat_map(|answer| &answer.partitions)) {
+                // An admin may know of every task, so for an admin there is none.
+                let problem = if who.actor.admin { task_not_found(task_id) } else { not_a_members_task() };
+                return Err(problem.into());
+            }
+            if !self.wait_for_others(deadline).await {
+                return Err(recovering().into());
+            }
         }
-        // Another process may have created it.
-        join_all(self.0.partitions.iter().map(Handle::look)).await;
-        self.known_project_of(who, task_id).ok_or_else(|| {
-            // An admin may know of every task, so for an admin there is none.
-            if who.actor.admin { task_not_found(task_id) } else { not_a_members_task() }
-        })
+    }
+
+    /// The project of a task in a partition of this instance.
+    pub(crate) async fn task_here(&self, who: &Who, task_id: TaskId) -> TaskAnswer {
+        let tenures = self.tenures();
+        let mut project_id = self.known_project_of(who, task_id);
+        if project_id.is_none() {
+            // Another process may have created it.
+            join_all(self.0.partitions.iter().map(Handle::look)).await;
+            project_id = self.known_project_of(who, task_id);
+        }
+        TaskAnswer { project_id, partitions: self.still(tenures) }
     }
 
     fn known_project_of(&self, who: &Who, task_id: TaskId) -> Option<ProjectId> {
@@ -59,7 +127,7 @@ fn project_missing() -> Problem {
 
 /// The id of a project whose creator named none: made from the idempotency key, so that creating it again with the same
 /// key meets the same project, on any instance. A UUIDv7 of the key's time, where the key has one.
-fn new_project_id(user: &str, key: CommandId) -> ProjectId {
+pub(super) fn new_project_id(user: &str, key: CommandId) -> ProjectId {
     let mut hash = Sha256::new();
     hash.update(b"muster project\0");
     hash.update(user.as_bytes());

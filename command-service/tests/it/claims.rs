@@ -129,10 +129,8 @@ async fn nobody_claims_where_they_may_not_work() {
 async fn waiting_claims_end_when_the_service_stops() {
     let app = App::start().await;
     let service = app.service.clone();
-    let who = muster_command_service::Who {
-        actor: muster_domain::decide::Actor { user: ADA.to_owned(), admin: false },
-        source: muster_domain::model::Source::Cli,
-    };
+    let actor = muster_domain::decide::Actor { user: ADA.to_owned(), admin: false };
+    let who = muster_command_service::Who::new(actor, muster_domain::model::Source::Cli);
     let request = serde_json::from_value(claim_body(25_000)).unwrap();
     let waiting =
         tokio::spawn(async move { service.claim(&who, muster_domain::id::CommandId(Uuid::now_v7()), &request).await });

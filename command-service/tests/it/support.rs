@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Method, Request, StatusCode};
-use muster_command_service::{CommandService, Options, Ownership, Settings, TrustEverything, http as rest};
+use muster_command_service::{CommandService, Options, Settings, TrustEverything, http as rest};
 use muster_domain::event::Event;
 use muster_domain::id::{ProjectId, TaskId};
 use muster_event_log::memory::MemoryLog;
@@ -71,7 +71,7 @@ impl App {
     /// A service that may still be reading its history.
     pub fn starting(log: Arc<dyn EventLog>, settings: Settings) -> Self {
         let shutdown = Shutdown::new();
-        let options = Options { settings, ownership: Ownership::All, probe: Arc::new(TrustEverything) };
+        let options = Options { settings, probe: Arc::new(TrustEverything), ..Options::default() };
         Self::with_options(log, options, shutdown)
     }
 

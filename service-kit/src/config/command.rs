@@ -14,6 +14,11 @@ pub struct CommandConfig {
     pub snapshot_every_events: usize,
     pub lease_default_ms: u64,
     pub lease_max_ms: u64,
+    pub advertised_url: Option<String>,
+    pub session_timeout_ms: u64,
+    pub handover_patience_ms: u64,
+    pub max_forwards: usize,
+    pub claim_poll_ms: u64,
 }
 
 impl Default for CommandConfig {
@@ -27,6 +32,11 @@ impl Default for CommandConfig {
             snapshot_every_events: 20_000,
             lease_default_ms: 60_000,
             lease_max_ms: 600_000,
+            advertised_url: None,
+            session_timeout_ms: 6_000,
+            handover_patience_ms: 5_000,
+            max_forwards: 1_024,
+            claim_poll_ms: 250,
         }
     }
 }

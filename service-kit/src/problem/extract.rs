@@ -25,20 +25,25 @@ impl<S: Send + Sync> FromRequest<S> for ProblemBytes {
             return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE)
                 .detail("Send the body as JSON with the header `Content-Type: application/json`."));
         }
-        let limit = request.extensions().get::<BodyLimit>().copied();
-        let reading = Bytes::from_request(request, state);
-        let read = match limit {
-            Some(limit) => tokio::time::timeout(limit.timeout, reading).await.map_err(|_| limit.too_slow())?,
-            None => reading.await,
-        };
-        read.map(Self).map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                BodyLimit::too_large(limit)
-            } else {
-                Problem::new(codes::INVALID_BODY).detail("The body ended early or could not be read.")
-            }
-        })
+        read_body(request, state).await.map(Self)
     }
+}
+
+/// Reads a body as [`ProblemBytes`] does, whatever it holds.
+pub async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let limit = request.extensions().get::<BodyLimit>().copied();
+    let reading = Bytes::from_request(request, state);
+    let read = match limit {
+        Some(limit) => tokio::time::timeout(limit.timeout, reading).await.map_err(|_| limit.too_slow())?,
+        None => reading.await,
+    };
+    read.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            BodyLimit::too_large(limit)
+        } else {
+            Problem::new(codes::INVALID_BODY).detail("The body ended early or could not be read.")
+        }
+    })
 }
 
 /// A JSON body. `T` should carry `#[serde(deny_unknown_fields)]`, or unknown fields are passed over.

@@ -123,6 +123,9 @@ fn routes() -> Vec<Route> {
     routes.extend(projects());
     routes.extend(tasks());
     routes.extend(work());
+    let partitions = json!({ "type": "array", "items": reference("PartitionStatus") });
+    let summary = "Which instance owns which partition of the log, as the one that was asked sees it.";
+    routes.push(Route::new("get", "/api/partitions", "partitions", summary, Value::Null, partitions));
     routes
 }
 

@@ -1,0 +1,42 @@
+//! What instances ask each other, as the user whose request they carry out. None of it may be passed on again.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use muster_domain::id::TaskId;
+use muster_schemas::api::ClaimRequest;
+use muster_service_kit::{ProblemJson, ProblemPath};
+
+use super::request::Asked;
+use crate::service::{CommandService, Error, Offers, TaskAnswer};
+
+/// The project of a task, if a partition of this instance has it and the caller may know.
+pub(super) async fn task(
+    State(service): State<CommandService>,
+    Asked { who, .. }: Asked,
+    ProblemPath(task_id): ProblemPath<TaskId>,
+) -> Json<TaskAnswer> {
+    Json(service.task_here(&who, task_id).await)
+}
+
+/// What this instance has to offer for a claim, and whether it has answered that claim before.
+pub(super) async fn offers(
+    State(service): State<CommandService>,
+    Asked { who, key }: Asked,
+    ProblemJson(request): ProblemJson<ClaimRequest>,
+) -> Json<Offers> {
+    Json(service.offers_here(&who, key, &request).await)
+}
+
+/// A claim in partitions of this instance alone, at once.
+pub(super) async fn claim(
+    State(service): State<CommandService>,
+    Asked { who, key }: Asked,
+    ProblemJson(request): ProblemJson<ClaimRequest>,
+) -> Result<Response, Error> {
+    Ok(match service.claim_here(&who, key, &request).await? {
+        Some(order) => Json(order).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
