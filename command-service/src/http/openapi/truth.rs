@@ -109,6 +109,7 @@ fn every_request_and_answer_is_described_as_it_is() {
     hold::<api::HeartbeatResponse>(&schemas, "HeartbeatResponse", true);
     hold::<api::OutputRequest>(&schemas, "OutputRequest", true);
     hold::<api::OutputResponse>(&schemas, "OutputResponse", true);
+    hold::<api::PartitionStatus>(&schemas, "PartitionStatus", true);
     hold::<Outcome>(&schemas, "Outcome", true);
     let mut order = example(&schemas, &schemas["WorkOrder"]);
     order["plan"]["verdict"] = json!({ "verdict": "rejected", "by": "text", "reason": "text" });
