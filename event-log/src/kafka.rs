@@ -12,13 +12,16 @@ mod config;
 mod errors;
 mod membership;
 mod output;
+mod patience;
 mod producer;
 mod reader;
 mod records;
 mod registry;
+mod renewable;
 mod snapshots;
 mod subscription;
 mod topics;
+mod watchdog;
 mod watermarks;
 mod writer;
 
@@ -46,6 +49,7 @@ struct Inner {
     schemas: SchemaCache<registry::Registry>,
     watermarks: Arc<watermarks::Watermarks>,
     readers: reader::Readers,
+    subscriptions: Arc<subscription::Subscriptions>,
     output: output::OutputProducer,
 }
 
@@ -58,6 +62,7 @@ impl KafkaLog {
         let schema_ids = registry::register(&registry, &topics).await?;
         let watermarks = Arc::new(watermarks::Watermarks::new(config)?);
         Ok(Self(Arc::new(Inner {
+            subscriptions: subscription::Subscriptions::new(config.clone(), Arc::clone(&watermarks)),
             readers: reader::Readers::new(config.clone(), topics.events.clone(), Arc::clone(&watermarks)),
             output: output::OutputProducer::new(config, &topics, schema_ids.output)?,
             schemas: SchemaCache::new(registry),
@@ -117,7 +122,7 @@ impl EventLog for KafkaLog {
     ) -> Result<BoxStream<'static, Result<LogRecord, Error>>, Error> {
         self.check(partition)?;
         let topic = self.0.topics.events.clone();
-        let raw = subscription::subscribe(&self.0.config, &self.0.watermarks, topic, partition, from).await?;
+        let raw = self.0.subscriptions.subscribe(topic, partition, from).await?;
         let inner = Arc::clone(&self.0);
         let decoded = raw.then(move |item| {
             let inner = Arc::clone(&inner);
@@ -141,7 +146,7 @@ impl EventLog for KafkaLog {
         for (partition, from) in from {
             self.check(partition)?;
             let topic = self.0.topics.output.clone();
-            let raw = subscription::subscribe(&self.0.config, &self.0.watermarks, topic, partition, from).await?;
+            let raw = self.0.subscriptions.subscribe(topic, partition, from).await?;
             let inner = Arc::clone(&self.0);
             let decoded = raw.filter_map(move |item| {
                 let inner = Arc::clone(&inner);

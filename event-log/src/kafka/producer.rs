@@ -12,9 +12,10 @@ use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
 
+use super::patience::{NoAnswer, Stage};
 use super::watermarks::Watermarks;
 use super::{KafkaConfig, clients, errors, number};
-use crate::{Error, LogOffset};
+use crate::{Error, LogOffset, stalls};
 
 /// A record, ready to be sent.
 pub(super) struct Encoded {
@@ -24,9 +25,9 @@ pub(super) struct Encoded {
 }
 
 /// What the thread is asked: append these, all or none, and say at which offsets.
-pub(super) struct Request {
-    pub records: Vec<Encoded>,
-    pub reply: oneshot::Sender<Result<Vec<LogOffset>, Error>>,
+struct Request {
+    records: Vec<Encoded>,
+    reply: oneshot::Sender<Result<Vec<LogOffset>, Error>>,
 }
 
 /// Index of a record in its append, and where it went.
@@ -55,11 +56,13 @@ pub(super) async fn start(
     topic: String,
     partition: u32,
     watermarks: Arc<Watermarks>,
-) -> Result<(mpsc::Sender<Request>, LogOffset), Error> {
+) -> Result<(Requests, LogOffset), Error> {
     let (requests, inbox) = mpsc::channel();
     let (opened, result) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("muster-log-{partition}"));
-    let run = move || match Transactions::open(&config, topic, partition, watermarks) {
+    let (stage, margin) = (Arc::new(Stage::new()), config.stall_timeout());
+    let watched = Arc::clone(&stage);
+    let run = move || match Transactions::open(&config, topic, partition, watermarks, watched) {
         Ok((transactions, end)) => {
             if opened.send(Ok(end)).is_ok() {
                 transactions.serve(&inbox);
@@ -68,8 +71,38 @@ pub(super) async fn start(
         Err(error) => drop(opened.send(Err(error))),
     };
     thread.spawn(run).map_err(|error| Error::unavailable("a thread for a producer", error))?;
-    let end = result.await.map_err(|error| Error::unavailable("a thread for a producer", error))??;
-    Ok((requests, end))
+    let end = stage.answer(result, margin).await.map_err(|no| Error::unavailable("a new producer", no.reason()))??;
+    Ok((Requests { queue: requests, stage, margin }, end))
+}
+
+/// Where appends are asked for.
+pub(super) struct Requests {
+    queue: mpsc::Sender<Request>,
+    stage: Arc<Stage>,
+    margin: Duration,
+}
+
+impl Requests {
+    /// Appends all or none. The outer error says why there is no answer: the outcome is open then.
+    pub(super) async fn append(&self, records: Vec<Encoded>) -> Result<Result<Vec<LogOffset>, Error>, &'static str> {
+        let (reply, answer) = oneshot::channel();
+        self.stage.begin(Duration::ZERO);
+        self.queue.send(Request { records, reply }).map_err(|_| "the producer was lost")?;
+        self.stage.answer(answer, self.margin).await.map_err(NoAnswer::reason)
+    }
+}
+
+impl NoAnswer {
+    /// In words. A stuck producer is counted.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Ended => "the producer's thread ended",
+            Self::Stuck => {
+                stalls::count("producer", "a call of a producer does not return; it is left behind");
+                "a call of the producer does not return"
+            }
+        }
+    }
 }
 
 struct Transactions {
@@ -78,7 +111,9 @@ struct Transactions {
     topic: String,
     partition: u32,
     transaction_timeout: Duration,
+    request_timeout: Duration,
     watermarks: Arc<Watermarks>,
+    stage: Arc<Stage>,
 }
 
 /// What an append left behind.
@@ -95,7 +130,9 @@ impl Transactions {
         topic: String,
         partition: u32,
         watermarks: Arc<Watermarks>,
+        stage: Arc<Stage>,
     ) -> Result<(Self, LogOffset), Error> {
+        stage.begin(config.request_timeout());
         let (reporter, reports) = mpsc::channel();
         let producer: ThreadedProducer<Context> = clients::transactional(config, partition)
             .create_with_context(Context(reporter))
@@ -104,7 +141,9 @@ impl Transactions {
             .init_transactions(config.request_timeout())
             .map_err(|error| errors::unavailable(&topic, partition, &error))?;
         let transaction_timeout = Duration::from_millis(config.transaction_timeout_ms);
-        let this = Self { producer, reports, topic, partition, transaction_timeout, watermarks };
+        let request_timeout = config.request_timeout();
+        let this =
+            Self { producer, reports, topic, partition, transaction_timeout, request_timeout, watermarks, stage };
         let end = this.settle()?;
         Ok((this, end))
     }
@@ -116,17 +155,21 @@ impl Transactions {
     /// will ever write it. The next mark of the same producer decides it too, so an empty transaction is aborted, and
     /// what was forgotten with it. Nothing in it was acknowledged, and no reader has seen it.
     fn settle(&self) -> Result<LogOffset, Error> {
+        // Two questions each time.
+        self.stage.begin(self.request_timeout * 2);
         if let Some(from) = self.watermarks.undecided(&self.topic, self.partition)? {
             let (topic, partition) = (&self.topic, self.partition);
             tracing::warn!(topic, partition, %from, "a transaction was left undecided: one of the same producer is aborted, which ends it");
             self.abort_one().map_err(|error| errors::unavailable(&self.topic, self.partition, &error))?;
         }
+        self.stage.begin(self.request_timeout * 2);
         self.watermarks.await_decided(&self.topic, self.partition)
     }
 
     /// A transaction of one empty record that is aborted.
     fn abort_one(&self) -> Result<(), KafkaError> {
         let nothing = Encoded { key: String::new(), value: Vec::new(), headers: OwnedHeaders::new() };
+        self.stage.begin(self.transaction_timeout * 2);
         self.producer.begin_transaction()?;
         self.deliver(&[nothing], Instant::now() + self.transaction_timeout)?;
         self.producer.abort_transaction(self.transaction_timeout)
@@ -145,18 +188,23 @@ impl Transactions {
 
     fn append(&self, records: &[Encoded]) -> (Result<Vec<LogOffset>, Error>, Outcome) {
         let deadline = Instant::now() + self.transaction_timeout;
+        self.stage.begin(self.transaction_timeout);
         let delivered = self.producer.begin_transaction().and_then(|()| self.deliver(records, deadline));
         match delivered {
-            Ok(offsets) => match self.producer.commit_transaction(self.transaction_timeout * 2) {
-                Ok(()) => self.readable(offsets),
-                Err(error) => (Err(self.indeterminate(&error, offsets.first())), Outcome::Spent),
-            },
+            Ok(offsets) => {
+                self.stage.begin(self.transaction_timeout * 2);
+                match self.producer.commit_transaction(self.transaction_timeout * 2) {
+                    Ok(()) => self.readable(offsets),
+                    Err(error) => (Err(self.indeterminate(&error, offsets.first())), Outcome::Spent),
+                }
+            }
             Err(error) => self.give_up(&error),
         }
     }
 
     /// Nothing was committed, because no commit was begun. Aborts, so that the next append can begin.
     fn give_up(&self, error: &KafkaError) -> (Result<Vec<LogOffset>, Error>, Outcome) {
+        self.stage.begin(self.transaction_timeout);
         let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
         let aborted = if fatal.is_none() { self.producer.abort_transaction(self.transaction_timeout) } else { Ok(()) };
         let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
@@ -177,6 +225,7 @@ impl Transactions {
     fn readable(&self, offsets: Vec<LogOffset>) -> (Result<Vec<LogOffset>, Error>, Outcome) {
         let wanted = offsets.last().copied().unwrap_or_default().next();
         let deadline = Instant::now() + self.transaction_timeout / 4;
+        self.stage.begin(self.transaction_timeout / 4);
         match self.watermarks.await_end(&self.topic, self.partition, wanted, deadline) {
             Ok(_) => (Ok(offsets), Outcome::Usable),
             Err(error) => (Err(self.indeterminate(&error, offsets.first())), Outcome::Spent),

@@ -2,27 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 
-use super::clients::Quiet;
+use super::renewable::Renewable;
 use super::{KafkaConfig, clients, errors, number};
 use crate::{Error, LogOffset};
 
+/// Shortest time-out of a question.
+const ASK_MIN: Duration = Duration::from_millis(10);
+
 /// Two consumers that consume nothing, one of each isolation level: the level decides what the broker calls the end.
 pub(super) struct Watermarks {
-    committed: BaseConsumer<Quiet>,
-    uncommitted: BaseConsumer<Quiet>,
+    committed: Renewable,
+    uncommitted: Renewable,
     timeout: Duration,
 }
 
 impl Watermarks {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, Error> {
-        let make = |level| -> Result<BaseConsumer<Quiet>, Error> {
+        let make = |level| {
             let mut client = clients::base(config);
-            client
-                .set("isolation.level", level)
-                .create_with_context(Quiet)
-                .map_err(|error| errors::configuration(&error))
+            client.set("isolation.level", level);
+            Renewable::new(client)
         };
         Ok(Self {
             committed: make("read_committed")?,
@@ -33,7 +34,17 @@ impl Watermarks {
 
     /// The first offset there is, and the last stable offset: before it, every transaction is decided.
     pub(super) fn committed(&self, topic: &str, partition: u32) -> Result<(LogOffset, LogOffset), Error> {
-        let found = self.committed.fetch_watermarks(topic, number(partition), self.timeout);
+        self.committed_within(topic, partition, self.timeout)
+    }
+
+    /// As [`Watermarks::committed`], with a time-out of its own.
+    pub(super) fn committed_within(
+        &self,
+        topic: &str,
+        partition: u32,
+        timeout: Duration,
+    ) -> Result<(LogOffset, LogOffset), Error> {
+        let found = self.committed.ask(|client| client.fetch_watermarks(topic, number(partition), timeout));
         let (low, end) = found.map_err(|error| errors::unavailable(topic, partition, &error))?;
         Ok((LogOffset(low), LogOffset(end)))
     }
@@ -45,7 +56,7 @@ impl Watermarks {
 
     /// The end of everything that is in the partition now.
     fn uncommitted_end(&self, topic: &str, partition: u32) -> Result<LogOffset, Error> {
-        let now = self.uncommitted.fetch_watermarks(topic, number(partition), self.timeout);
+        let now = self.uncommitted.ask(|client| client.fetch_watermarks(topic, number(partition), self.timeout));
         now.map(|(_, high)| LogOffset(high)).map_err(|error| errors::unavailable(topic, partition, &error))
     }
 
@@ -71,7 +82,8 @@ impl Watermarks {
         deadline: Instant,
     ) -> Result<LogOffset, Error> {
         loop {
-            let end = self.committed_end(topic, partition)?;
+            let left = deadline.saturating_duration_since(Instant::now()).clamp(ASK_MIN, self.timeout.max(ASK_MIN));
+            let (_, end) = self.committed_within(topic, partition, left)?;
             if end >= wanted {
                 return Ok(end);
             }

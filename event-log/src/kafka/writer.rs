@@ -1,13 +1,11 @@
 //! The one live writer of a partition: encodes, hands over to the producer's thread, keeps count of the end.
 
 use std::sync::Arc;
-use std::sync::mpsc;
 
 use async_trait::async_trait;
 use muster_domain::event::Event;
-use tokio::sync::oneshot;
 
-use super::producer::{self, Encoded, Request};
+use super::producer::{self, Encoded, Requests};
 use super::{KafkaLog, records};
 use crate::headers::headers;
 use crate::{Appended, Error, LogOffset, PartitionWriter, framing};
@@ -24,7 +22,7 @@ enum Standing {
 pub(super) struct Writer {
     log: KafkaLog,
     partition: u32,
-    requests: mpsc::Sender<Request>,
+    requests: Requests,
     end: LogOffset,
     standing: Standing,
 }
@@ -80,13 +78,9 @@ impl PartitionWriter for Writer {
             return Ok(Appended { end: self.end, offsets: Vec::new() });
         }
         let records = events.iter().map(|event| self.encode(event)).collect::<Result<Vec<_>, _>>()?;
-        let (reply, answer) = oneshot::channel();
         // From here to the answer the outcome is open, also when this future is dropped.
         self.standing = Standing::InDoubt;
-        if self.requests.send(Request { records, reply }).is_err() {
-            return Err(self.in_doubt("the producer was lost"));
-        }
-        let result = answer.await.unwrap_or_else(|_| Err(self.in_doubt("the producer's thread ended")));
+        let result = self.requests.append(records).await.unwrap_or_else(|reason| Err(self.in_doubt(reason)));
         self.standing = match &result {
             Err(Error::Fenced { .. }) => Standing::Fenced,
             Err(Error::Indeterminate { .. }) => Standing::InDoubt,

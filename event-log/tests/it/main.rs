@@ -9,6 +9,7 @@ mod harness;
 #[cfg(feature = "limits")]
 mod raw;
 mod setup;
+mod stalls;
 
 /// A module of tests for each implementation, from one list of cases.
 macro_rules! conformance {

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::groups::GroupMemberInfo;
 
-use super::super::clients::Quiet;
-use super::super::{KafkaConfig, clients, errors};
+use super::super::renewable::Renewable;
+use super::super::{KafkaConfig, clients};
 use crate::Error;
 
 /// What a client id of a member begins with; its address and a token of its own follow.
@@ -45,7 +45,7 @@ pub(super) struct Group {
 
 /// Asks the group's coordinator.
 pub(super) struct Describer {
-    client: BaseConsumer<Quiet>,
+    client: Renewable,
     group: String,
     topic: String,
     timeout: Duration,
@@ -53,14 +53,16 @@ pub(super) struct Describer {
 
 impl Describer {
     pub(super) fn new(config: &KafkaConfig, group: String, topic: String) -> Result<Self, Error> {
-        let client = clients::base(config).create_with_context(Quiet).map_err(|error| errors::configuration(&error))?;
-        Ok(Self { client, group, topic, timeout: config.request_timeout() })
+        Ok(Self {
+            client: Renewable::new(clients::base(config))?,
+            group,
+            topic,
+            timeout: config.request_timeout().min(config.stall_timeout()),
+        })
     }
 
     pub(super) fn describe(&self) -> Result<Group, Error> {
-        let found = self.client.client().fetch_group_list(Some(&self.group), self.timeout);
-        // The client's own log lines and errors wait in its queue until they are asked for.
-        while self.client.poll(Duration::ZERO).is_some() {}
+        let found = self.client.ask(|client| client.fetch_group_list(Some(&self.group), self.timeout));
         let found = found.map_err(|error| Error::unavailable(&format!("group {}", self.group), error))?;
         let Some(group) = found.groups().first() else { return Ok(Group { settled: false, members: Vec::new() }) };
         let members = group.members().iter().filter_map(|member| self.seen(member)).collect();

@@ -1,0 +1,76 @@
+//! Kafka clients whose connections hang without an error: they are replaced, and nothing is lost or repeated by it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use muster_event_log::kafka::{KafkaConfig, KafkaLog};
+use muster_event_log::{EventLog, LogOffset};
+use muster_test_kit::{eventually, kafka, shared};
+
+use crate::harness::instance::{Board, Instance, settled};
+use crate::harness::proxy::Proxy;
+use crate::harness::{DEADLINE, PARTITIONS, events, positions, project_in, take};
+
+/// Longer than any test: what is replaced here was not given up by librdkafka itself.
+const NEVER_MS: u64 = 300_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_hang_are_replaced() {
+    let metrics = PrometheusBuilder::new().install_recorder().unwrap();
+    let stalls = |client: &str| metrics.render().contains(&format!("stalls_total{{client=\"{client}\"}} 1"));
+    let folder = shared::new_folder("log-stalls");
+    let proxy = Proxy::start(None).await;
+    let extra_listeners = vec![kafka::Listener { port: None, advertised_port: proxy.port }];
+    let options = kafka::Options { extra_listeners, ..kafka::Options::throw_away(&folder) };
+    let server = kafka::KafkaServer::start(options).await.unwrap();
+    proxy.lead_to(server.extra_ports()[0]);
+    let direct = KafkaConfig {
+        partitions: PARTITIONS,
+        transaction_timeout_ms: 5_000,
+        request_timeout_ms: 10_000,
+        ..KafkaConfig::new(server.bootstrap(), &muster_test_kit::shared_kafka().await.registry_url)
+    };
+    let mut through = KafkaConfig {
+        bootstrap: format!("127.0.0.1:{}", proxy.port),
+        stall_timeout_ms: 3_000,
+        request_timeout_ms: 3_000,
+        ..direct.clone()
+    };
+    through.properties.insert("socket.timeout.ms".to_owned(), NEVER_MS.to_string());
+    let direct: Arc<dyn EventLog> = Arc::new(KafkaLog::connect(&direct).await.unwrap());
+    let mut config = through.clone();
+    // A transaction's time-out may not be shorter than that of its connections.
+    config.transaction_timeout_ms = NEVER_MS + 1_000;
+    let through: Arc<dyn EventLog> = Arc::new(KafkaLog::connect(&config).await.unwrap());
+
+    let project = project_in(0);
+    let mut writer = direct.open_writer(0).await.unwrap();
+    writer.append(writer.end(), &events(project, 1, 3)).await.unwrap();
+    let mut subscription = through.subscribe(0, LogOffset::START).await.unwrap();
+    assert_eq!(positions(&take(&mut subscription, 3).await), [1, 2, 3]);
+    let board = Arc::new(Board::default());
+    let (steady, other) = (
+        Instance::join(&*direct, "steady", &board, Duration::ZERO).await,
+        Instance::join(&*through, "other", &board, Duration::ZERO).await,
+    );
+    settled(&[&steady, &other]).await;
+
+    proxy.hold_those_there();
+    writer.append(writer.end(), &events(project, 4, 4)).await.unwrap();
+    assert_eq!(positions(&take(&mut subscription, 4).await), [4, 5, 6, 7]);
+    assert!(stalls("subscription"), "{}", metrics.render());
+    writer.append(writer.end(), &events(project, 8, 2)).await.unwrap();
+    assert_eq!(positions(&take(&mut subscription, 2).await), [8, 9]);
+
+    // The other was expelled meanwhile, and is back by a new client: the old one's connections still hang.
+    eventually(DEADLINE, || async { stalls("membership") }).await;
+    settled(&[&steady, &other]).await;
+    assert!(!other.lost().is_empty());
+    steady.leave().await;
+    settled(&[&other]).await;
+    other.leave().await;
+    assert_eq!(positions(&through.read(0, LogOffset::START, 20).await.unwrap()), (1..=9).collect::<Vec<_>>());
+    server.stop();
+    drop(std::fs::remove_dir_all(folder));
+}
