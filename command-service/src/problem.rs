@@ -110,12 +110,11 @@ fn of_rejection(rejection: &Rejection) -> Problem {
         Rejection::AlreadyDecided { decision, .. } => with("decision", decision.as_str().into()),
         Rejection::InvalidTransition { status, .. } => with("current_status", status.as_str().into()),
         Rejection::Forbidden { needed } => with("needed_role", needed.as_str().into()),
+        Rejection::TaskSetAside { task_id } => with("id", task_id.to_string().into()).retry_after_s(1),
         Rejection::TaskNotFound { task_id }
         | Rejection::TaskExists { task_id }
         | Rejection::UnknownDependency { task_id } => with("id", task_id.to_string().into()),
-        Rejection::SubtaskNotFound { subtask_id } => with("id", subtask_id.to_string().into()),
         Rejection::RunNotFound { run_id } => with("id", run_id.to_string().into()),
-        Rejection::SessionNotFound { session_id } => with("id", session_id.to_string().into()),
         Rejection::QuestionNotFound { question_id } => with("id", question_id.to_string().into()),
         Rejection::ProjectNotFound | Rejection::ProjectExists => problem,
     }
@@ -123,7 +122,7 @@ fn of_rejection(rejection: &Rejection) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use muster_domain::id::{QuestionId, RunId, SessionId, SubtaskId};
+    use muster_domain::id::{QuestionId, RunId};
     use muster_domain::model::{MemberRole, TaskStatus};
     use uuid::Uuid;
 
@@ -149,10 +148,9 @@ mod tests {
             Rejection::ProjectNotFound,
             Rejection::ProjectExists,
             Rejection::TaskNotFound { task_id: TaskId(id) },
+            Rejection::TaskSetAside { task_id: TaskId(id) },
             Rejection::TaskExists { task_id: TaskId(id) },
-            Rejection::SubtaskNotFound { subtask_id: SubtaskId(id) },
             Rejection::RunNotFound { run_id: RunId(id) },
-            Rejection::SessionNotFound { session_id: SessionId(id) },
             Rejection::QuestionNotFound { question_id: QuestionId(id) },
             Rejection::Forbidden { needed: MemberRole::Owner },
             Rejection::StaleFencingToken { given: 1, current: None },

@@ -78,6 +78,13 @@ macro_rules! commands {
                 match self { $(Self::$name(command) => command.decide(state, ctx)),+ }
             }
 
+            /// Tasks that must be in memory for it to be decided: what is
+            /// [aside](ProjectState::is_aside) of them is to be put back first.
+            pub fn touches(&self) -> impl Iterator<Item = TaskId> + use<> {
+                // Of a task it creates, and of those the new one waits for, what is kept of them is enough.
+                self.task_id().filter(|_| !matches!(self, Self::CreateTask(_))).into_iter()
+            }
+
             /// The task it is about, if one.
             pub fn task_id(&self) -> Option<TaskId> {
                 match self { $(Self::$name(command) => command.task_id()),+ }
@@ -129,7 +136,14 @@ commands! {
 
 /// The task of that id.
 fn task_of(state: &ProjectState, id: TaskId) -> Result<&Task, Rejection> {
-    state.task(id).ok_or(Rejection::TaskNotFound { task_id: id })
+    let absent = || {
+        if state.is_aside(id) {
+            Rejection::TaskSetAside { task_id: id }
+        } else {
+            Rejection::TaskNotFound { task_id: id }
+        }
+    };
+    state.task(id).ok_or_else(absent)
 }
 
 /// What every command answers.

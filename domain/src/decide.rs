@@ -46,13 +46,13 @@ pub fn handle(state: &ProjectState, request: &Request, ctx: &mut Context<'_>) ->
     let decided = request.command.decide(state, ctx);
     // Who may not ask, or asks about nothing, learns no sequence.
     if let Err(rejection) = &decided
-        && (rejection.is_not_found() || matches!(rejection, Rejection::Forbidden { .. }))
+        && (rejection.is_not_found()
+            || matches!(rejection, Rejection::Forbidden { .. } | Rejection::TaskSetAside { .. }))
     {
         return Err(rejection.clone());
     }
     if let Some(expected) = request.expected_sequence {
-        let current =
-            request.command.task_id().map_or(state.position, |id| state.tasks.get(&id).map_or(0, |task| task.sequence));
+        let current = request.command.task_id().map_or(state.position, |id| state.sequence_of(id));
         if expected != current {
             return Err(Rejection::SequenceMismatch { expected, current });
         }
@@ -68,7 +68,7 @@ fn seal(state: &ProjectState, request: &Request, drafts: Vec<Draft>, ctx: &mut C
         .map(|draft| {
             position += 1;
             let sequence = draft.task_id.map_or(0, |id| {
-                let next = sequences.entry(id).or_insert_with(|| state.tasks.get(&id).map_or(0, |task| task.sequence));
+                let next = sequences.entry(id).or_insert_with(|| state.sequence_of(id));
                 *next += 1;
                 *next
             });

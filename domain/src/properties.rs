@@ -20,12 +20,32 @@ use crate::testing::{
 /// A step of a generated history. Numbers pick among what exists, so that most steps are nearly possible.
 #[derive(Debug, Clone)]
 enum Step {
-    Create { task: u64, blocked_by: Vec<u64>, priority: Priority },
-    User { task: u64, what: u8 },
-    Claim { session: u128, role: Role },
-    Report { run: usize, token_off: u64, what: u8 },
-    Renew { run: usize },
-    Wait { ms: u64 },
+    Create {
+        task: u64,
+        blocked_by: Vec<u64>,
+        priority: Priority,
+    },
+    User {
+        task: u64,
+        what: u8,
+    },
+    Claim {
+        session: u128,
+        role: Role,
+    },
+    Report {
+        run: usize,
+        token_off: u64,
+        what: u8,
+    },
+    /// The next piece of work, done well.
+    Work,
+    Renew {
+        run: usize,
+    },
+    Wait {
+        ms: u64,
+    },
     Expire,
 }
 
@@ -33,16 +53,28 @@ fn step() -> impl Strategy<Value = Step> {
     let priority = proptest::sample::select(Priority::ALL);
     let role = proptest::sample::select(&[Role::Planner, Role::Coder, Role::Reviewer][..]);
     prop_oneof![
-        2 => (1u64..5, proptest::collection::vec(1u64..5, 0..2), priority)
+        2 => (1u64..5, proptest::collection::vec(1u64..5, 0..3), priority)
             .prop_map(|(task, blocked_by, priority)| Step::Create { task, blocked_by, priority }),
         4 => (1u64..5, 0u8..8).prop_map(|(task, what)| Step::User { task, what }),
         6 => (1u128..40, role).prop_map(|(session, role)| Step::Claim { session, role }),
         12 => (0usize..4, prop_oneof![9 => Just(0u64), 1 => Just(1)], 0u8..10)
             .prop_map(|(run, token_off, what)| Step::Report { run, token_off, what }),
+        8 => Just(Step::Work),
         1 => (0usize..4).prop_map(|run| Step::Renew { run }),
         1 => (1u64..LEASE_MS * 2).prop_map(|ms| Step::Wait { ms }),
         1 => Just(Step::Expire),
     ]
+}
+
+/// Steps of histories in which tasks come to their end.
+fn fruitful_step() -> impl Strategy<Value = Step> {
+    let create = (1u64..7, proptest::collection::vec(1u64..7, 0..3)).prop_map(|(task, blocked_by)| Step::Create {
+        task,
+        blocked_by,
+        priority: Priority::Medium,
+    });
+    let user = (1u64..7, 0u8..8).prop_map(|(task, what)| Step::User { task, what });
+    prop_oneof![6 => create, 12 => Just(Step::Work), 1 => user, 1 => step()]
 }
 
 fn live_run(state: &ProjectState, index: usize) -> Option<(crate::id::TaskId, RunId, u64)> {
@@ -87,6 +119,26 @@ fn user_command(what: u8, n: u64) -> Command {
     }
 }
 
+fn work(scenario: Scenario) -> Scenario {
+    let session = 1000 + scenario.events.len() as u128;
+    let scenario = scenario.when(claim(session, Role::ALL));
+    let Some(outcome) = scenario.last.as_ref().is_ok_and(|count| *count > 0).then(|| scenario.outcome()) else {
+        return scenario;
+    };
+    let (Some(work), Some(task_id)) = (outcome.claim, outcome.task_id) else { return scenario };
+    let what = match work.role {
+        Role::Planner => 8,
+        Role::Coder => 2,
+        _ => 4,
+    };
+    let (run_id, fencing_token) = (work.run_id, work.fencing_token);
+    let scenario = scenario.when(ReportRun { task_id, run_id, fencing_token, reports: reports(what) });
+    match work.role {
+        Role::Planner => scenario.when(ApprovePlan { task_id, digest: None }),
+        _ => scenario,
+    }
+}
+
 fn play(scenario: Scenario, step: &Step) -> Scenario {
     match step {
         Step::Create { task: n, blocked_by, priority } => {
@@ -100,6 +152,7 @@ fn play(scenario: Scenario, step: &Step) -> Scenario {
             let fencing_token = token.saturating_sub(*token_off);
             scenario.when(ReportRun { task_id, run_id, fencing_token, reports: reports(*what) })
         }
+        Step::Work => work(scenario),
         Step::Renew { run } => {
             let Some((task_id, run_id, fencing_token)) = live_run(&scenario.state, *run) else { return scenario };
             scenario.when(RenewLease { task_id, run_id, fencing_token, lease_duration_ms: LEASE_MS })
@@ -160,6 +213,24 @@ proptest! {
                 prop_assert_eq!(of_index, scan::dependents_of(state, task_id(n)));
             }
         }
+    }
+
+    /// Which tasks are in memory changes no decision and nothing that follows from it.
+    #[test]
+    fn setting_tasks_aside_shows_nowhere(
+        steps in proptest::collection::vec((fruitful_step(), proptest::collection::vec(1u64..7, 0..3)), 1..60),
+    ) {
+        let (mut plain, mut thrifty) = (given_project(), given_project());
+        for (step, leave) in &steps {
+            for n in leave {
+                thrifty.set_aside(*n);
+            }
+            plain = play(plain, step);
+            thrifty = play(thrifty, step);
+            prop_assert_eq!(&plain.last, &thrifty.last);
+            prop_assert_eq!(&plain.events, &thrifty.events);
+        }
+        prop_assert_eq!(plain.state, thrifty.whole_state());
     }
 
     #[test]
@@ -262,6 +333,28 @@ fn generated_histories_reach_the_far_end() {
     for status in TaskStatus::ALL {
         assert!(reached.contains(status), "no history reached {status}");
     }
+}
+
+/// Histories in which tasks can be set aside, return, and are named by others while they are away.
+#[test]
+fn generated_histories_set_tasks_aside() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let steps = proptest::collection::vec(fruitful_step(), 50..60);
+    let (mut left, mut returned, mut named) = (0, 0, 0);
+    for _ in 0..100 {
+        let steps = steps.new_tree(&mut runner).unwrap().current();
+        let mut scenario = given_project();
+        for step in &steps {
+            left += (1..7).filter(|n| scenario.set_aside(*n)).count();
+            let aside = scenario.state.aside.clone();
+            scenario = play(scenario, step);
+            returned += aside.keys().filter(|id| !scenario.state.is_aside(**id)).count();
+            if let Step::Create { task: n, blocked_by, .. } = step {
+                named += [n].into_iter().chain(blocked_by).filter(|n| aside.contains_key(&task_id(**n))).count();
+            }
+        }
+    }
+    assert!(left > 50 && returned > 20 && named > 20, "{left} left, {returned} returned, {named} were named");
 }
 
 /// Commands travel as JSON, and unknown fields are refused by name.

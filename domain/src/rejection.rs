@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::id::{QuestionId, RunId, SessionId, SubtaskId, TaskId};
+use crate::id::{QuestionId, RunId, TaskId};
 use crate::model::{MemberRole, TaskStatus};
 
 /// Why a command was refused. Each variant says what a caller should do.
@@ -21,6 +21,12 @@ pub enum Rejection {
         /// The task that was named.
         task_id: TaskId,
     },
+    /// 503. Put the task back and decide again; callers see it only where that takes too long, and retry.
+    #[error("the task is being brought back: {task_id}")]
+    TaskSetAside {
+        /// The task that was named.
+        task_id: TaskId,
+    },
     /// 409. Do not retry with this id.
     #[error("the task exists already: {task_id}")]
     TaskExists {
@@ -28,22 +34,10 @@ pub enum Rejection {
         task_id: TaskId,
     },
     /// 404. Do not retry.
-    #[error("no such subtask: {subtask_id}")]
-    SubtaskNotFound {
-        /// The subtask that was named.
-        subtask_id: SubtaskId,
-    },
-    /// 404. Do not retry.
     #[error("no such run: {run_id}")]
     RunNotFound {
         /// The run that was named.
         run_id: RunId,
-    },
-    /// 404. Do not retry.
-    #[error("no such session: {session_id}")]
-    SessionNotFound {
-        /// The session that was named.
-        session_id: SessionId,
     },
     /// 404. Do not retry.
     #[error("no such question: {question_id}")]
@@ -134,10 +128,9 @@ impl Rejection {
             Self::ProjectNotFound => "project_not_found",
             Self::ProjectExists => "project_exists",
             Self::TaskNotFound { .. } => "task_not_found",
+            Self::TaskSetAside { .. } => "unavailable",
             Self::TaskExists { .. } => "task_exists",
-            Self::SubtaskNotFound { .. } => "subtask_not_found",
             Self::RunNotFound { .. } => "run_not_found",
-            Self::SessionNotFound { .. } => "session_not_found",
             Self::QuestionNotFound { .. } => "question_not_found",
             Self::Forbidden { .. } => "forbidden",
             Self::StaleFencingToken { .. } => "stale_fencing_token",
@@ -164,9 +157,7 @@ impl Rejection {
             self,
             Self::ProjectNotFound
                 | Self::TaskNotFound { .. }
-                | Self::SubtaskNotFound { .. }
                 | Self::RunNotFound { .. }
-                | Self::SessionNotFound { .. }
                 | Self::QuestionNotFound { .. }
         )
     }

@@ -4,6 +4,7 @@
 //! a random number, and it never refuses: events are facts. An event it does not know counts in sequence and position
 //! and changes nothing else.
 
+pub mod aside;
 mod project;
 mod run;
 mod session;
@@ -12,7 +13,7 @@ mod task;
 mod task_fold;
 mod tasks;
 
-pub use project::{Project, ProjectState};
+pub use project::{ENDED_SESSIONS_KEPT, Project, ProjectState};
 pub use run::{Iteration, Lease, Run, RunStatus};
 pub use session::Session;
 pub use subtask::Subtask;

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::Decide;
-use super::task_of;
 use crate::decide::{Context, Draft, Drafts};
 use crate::event::{TaskCreated, TaskDispatched};
 use crate::id::TaskId;
@@ -80,20 +79,20 @@ impl Decide for CreateTask {
         check_criteria(&criteria, &project.settings, ctx)?;
         ctx.limits.list("blocked_by", self.blocked_by.len())?;
         let id = self.task_id.unwrap_or_else(|| TaskId(ctx.ids.next_id()));
-        if state.tasks.contains_key(&id) {
+        if state.status_of(id).is_some() {
             return Err(Rejection::TaskExists { task_id: id });
         }
         let mut blockers = Vec::new();
         for blocker in &self.blocked_by {
-            let task = task_of(state, *blocker).map_err(|_| Rejection::UnknownDependency { task_id: *blocker })?;
+            let status = state.status_of(*blocker).ok_or(Rejection::UnknownDependency { task_id: *blocker })?;
             if !blockers.contains(blocker) {
                 blockers.push(*blocker);
             }
-            if task.status == TaskStatus::Cancelled {
+            if status == TaskStatus::Cancelled {
                 return Err(Rejection::invalid("blocked_by", format!("{blocker} is cancelled and will never be done")));
             }
         }
-        let waits = blockers.iter().any(|id| state.tasks.get(id).is_some_and(|task| task.status != TaskStatus::Done));
+        let waits = blockers.iter().any(|id| state.status_of(*id) != Some(TaskStatus::Done));
         let mut drafts = Drafts::new(fold_new_task(id, project.id), ctx.now);
         drafts.push(TaskCreated {
             title: self.title.trim().to_owned(),

@@ -158,7 +158,7 @@ fn newest_subtask(task: &Task) -> Option<(SubtaskId, String)> {
 
 /// Cards that waited for `done` and for nothing else that is not done.
 fn unblock_dependents(done: TaskId, state: &ProjectState) -> Vec<Draft> {
-    let is_done = |id: &TaskId| *id == done || state.tasks.get(id).is_some_and(|t| t.status == TaskStatus::Done);
+    let is_done = |id: &TaskId| *id == done || state.status_of(*id) == Some(TaskStatus::Done);
     let mut drafts = Vec::new();
     for task in state.tasks.dependents_of(done) {
         if task.status == TaskStatus::Blocked && task.blocked_by.iter().all(is_done) {

@@ -29,7 +29,7 @@ impl Decide for MoveTask {
     fn decide(&self, state: &ProjectState, ctx: &mut Context<'_>) -> Result<Vec<Draft>, Rejection> {
         ctx.project(state, MemberRole::Operator)?;
         let task = task_of(state, self.task_id)?;
-        let waits = task.blocked_by.iter().any(|id| state.tasks.get(id).is_none_or(|t| t.status != TaskStatus::Done));
+        let waits = task.blocked_by.iter().any(|id| state.status_of(*id) != Some(TaskStatus::Done));
         let allowed = match (task.status, self.status) {
             (from, to) if from == to => return Ok(Vec::new()),
             (TaskStatus::Inbox, TaskStatus::Blocked) => true,

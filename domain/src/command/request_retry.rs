@@ -30,7 +30,7 @@ impl Decide for RequestRetry {
     fn decide(&self, state: &ProjectState, ctx: &mut Context<'_>) -> Result<Vec<Draft>, Rejection> {
         ctx.project(state, MemberRole::Operator)?;
         let task = task_of(state, self.task_id)?;
-        let waits = task.blocked_by.iter().any(|id| state.tasks.get(id).is_none_or(|t| t.status != TaskStatus::Done));
+        let waits = task.blocked_by.iter().any(|id| state.status_of(*id) != Some(TaskStatus::Done));
         let retryable = matches!(task.status, TaskStatus::Failed | TaskStatus::Cancelled)
             || (task.status == TaskStatus::Blocked && !waits);
         if !retryable {

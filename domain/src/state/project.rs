@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
 
+use super::aside::Aside;
 use super::session::Session;
 use super::task::Task;
 use super::tasks::Tasks;
@@ -35,6 +36,9 @@ pub struct Project {
     pub created_at: Timestamp,
 }
 
+/// How many sessions that ended a project remembers. The id of one that is forgotten may be used anew.
+pub const ENDED_SESSIONS_KEPT: usize = 64;
+
 /// Everything the events of one project add up to.
 ///
 /// A clone costs the same however large the project is, and shares with the original all that neither changes later:
@@ -47,8 +51,14 @@ pub struct ProjectState {
     pub position: u64,
     /// Tasks by id.
     pub tasks: Tasks,
-    /// Sessions by id.
+    /// Finished tasks that are not in memory: what is known of them. Whoever folds a history without setting tasks aside
+    /// has none.
+    #[serde(default, skip_serializing_if = "OrdMap::is_empty")]
+    pub aside: OrdMap<TaskId, Aside>,
+    /// Sessions by id: those at work, and of those that ended the newest.
     pub sessions: OrdMap<SessionId, Arc<Session>>,
+    /// Sessions that ended and are still in `sessions`, oldest end first.
+    pub ended_sessions: Vector<SessionId>,
     /// Runs with a live lease, and their task.
     pub leases: OrdMap<RunId, TaskId>,
     /// The highest fencing token given out.
@@ -60,11 +70,11 @@ pub struct ProjectState {
 }
 
 impl ProjectState {
-    /// Adds one event.
+    /// Adds one event. A task that is set aside must be put back before an event of its own is added.
     pub fn apply(&mut self, event: &Event) {
         self.position = event.position;
         if let Some(id) = event.task_id {
-            self.tasks.change(id, event.project_id, |task| task.apply(event));
+            self.apply_task(id, event);
         }
         self.apply_project(event);
         self.apply_sessions(event);
@@ -73,6 +83,18 @@ impl ProjectState {
     /// The task of that id.
     pub fn task(&self, id: TaskId) -> Option<&Task> {
         self.tasks.get(&id).map(AsRef::as_ref)
+    }
+
+    fn apply_task(&mut self, id: TaskId, event: &Event) {
+        if self.is_aside(id) {
+            debug_assert!(false, "{id}: event {} before the task was put back", event.sequence);
+            // Never a task out of nothing. What is aside moves on, so that only a task with this event can return.
+            if let Some(aside) = self.aside.get_mut(&id) {
+                aside.apply(event);
+            }
+            return;
+        }
+        self.tasks.change(id, event.project_id, |task| task.apply(event));
     }
 
     /// Whether a run has a live lease under `fencing_token`.
@@ -139,8 +161,12 @@ impl ProjectState {
             }
             EventData::AgentStatusChanged(changed) => {
                 if let Some(session) = self.session_mut(changed.session_id) {
+                    let had_ended = session.has_ended();
                     session.status = changed.new_status;
                     session.last_activity_at = event.timestamp;
+                    if !had_ended && session.has_ended() {
+                        self.keep_newest_ended(changed.session_id);
+                    }
                 }
             }
             EventData::WorkAssigned(assigned) => {
@@ -187,9 +213,52 @@ impl ProjectState {
         self.sessions.get_mut(&id).map(Arc::make_mut)
     }
 
+    /// Every piece of work has a session of its own, so the ended ones would outgrow all else.
+    fn keep_newest_ended(&mut self, ended: SessionId) {
+        self.ended_sessions.push_back(ended);
+        if self.ended_sessions.len() > ENDED_SESSIONS_KEPT
+            && let Some(oldest) = self.ended_sessions.pop_front()
+        {
+            self.sessions.remove(&oldest);
+        }
+    }
+
     /// The session that works in a run: the one that holds its lease.
     fn session_of(&self, task_id: Option<TaskId>, run_id: RunId) -> Option<SessionId> {
         let id = self.tasks.get(&task_id?)?.run(run_id)?.lease.as_ref()?.session_id;
         (self.sessions.get(&id)?.current_run_id == Some(run_id)).then_some(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Report;
+    use crate::model::{BuildError, BuildErrorKind, Role};
+    use crate::testing::{claim, given_project, project_settings, report, task};
+
+    #[test]
+    fn of_the_sessions_that_ended_the_newest_are_known() {
+        let kept = ENDED_SESSIONS_KEPT as u128;
+        let settings = ProjectSettings { max_attempts: 1000, ..project_settings() };
+        let change = crate::command::ChangeSettings { settings };
+        let mut scenario = given_project().when(change).ok().when(task(1)).ok();
+        let error = BuildError {
+            kind: BuildErrorKind::AgentKilled,
+            message: "killed".to_owned(),
+            exit_code: None,
+            log_excerpt: None,
+        };
+        for session in 0..kept + 10 {
+            scenario = scenario.when(claim(session, &[Role::Planner])).ok();
+            let work = scenario.outcome().claim.unwrap();
+            scenario = scenario.when(report(&work, Report::Failed { error: error.clone() })).ok();
+        }
+        assert_eq!(scenario.state.sessions.len(), ENDED_SESSIONS_KEPT);
+        scenario
+            .when(claim(10, &[Role::Planner]))
+            .then_rejected("invalid_argument")
+            .when(claim(9, &[Role::Planner]))
+            .ok();
     }
 }

@@ -30,3 +30,10 @@ pub struct Session {
     /// Tokens it has used, as far as agents reported them.
     pub tokens_used: u64,
 }
+
+impl Session {
+    /// Whether it came to its end: it does nothing more.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.status, SessionStatus::Completed | SessionStatus::Failed)
+    }
+}

@@ -123,6 +123,20 @@ impl Tasks {
         self.index.replace(id, &before, &Entries::of(task));
     }
 
+    /// Puts a task in, in place of the one of its id.
+    pub(super) fn insert(&mut self, task: Arc<Task>) {
+        self.remove(task.id);
+        self.index.replace(task.id, &Entries::default(), &Entries::of(&task));
+        self.by_id.insert(task.id, task);
+    }
+
+    /// Takes a task out.
+    pub(super) fn remove(&mut self, id: TaskId) -> Option<Arc<Task>> {
+        let task = self.by_id.remove(&id)?;
+        self.index.replace(id, &Entries::of(&task), &Entries::default());
+        Some(task)
+    }
+
     /// The most urgent task with work for one of `roles`, of equally urgent ones the oldest.
     pub fn next_for(&self, roles: &[Role]) -> Option<&Task> {
         let heads = roles.iter().filter_map(|role| self.head(Queue::Work(*role)));

@@ -44,15 +44,13 @@ codes! {
     FORBIDDEN = "forbidden", 403, "The caller may not do this";
     PROJECT_NOT_FOUND = "project_not_found", 404, "There is no such project";
     TASK_NOT_FOUND = "task_not_found", 404, "There is no such task";
-    SUBTASK_NOT_FOUND = "subtask_not_found", 404, "There is no such subtask";
     RUN_NOT_FOUND = "run_not_found", 404, "There is no such run";
-    SESSION_NOT_FOUND = "session_not_found", 404, "There is no such session";
     ROUTE_NOT_FOUND = "route_not_found", 404, "There is no such route";
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The route does not allow this method";
     BODY_TIMEOUT = "body_timeout", 408, "The body did not arrive in time";
     REQUEST_TIMEOUT = "request_timeout", 408, "The request took too long";
     SEQUENCE_MISMATCH = "sequence_mismatch", 409, "The task has moved on since it was read";
-    SEQUENCE_FROM_FUTURE = "sequence_from_future", 409, "The expected sequence lies ahead of the task";
+    SEQUENCE_FROM_FUTURE = "sequence_from_future", 409, "The expected sequence lies ahead of the last event";
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", 409, "The idempotency key belongs to another command";
     STALE_FENCING_TOKEN = "stale_fencing_token", 409, "The lease has been given to someone else";
     ALREADY_DECIDED = "already_decided", 409, "The decision has already been made";
