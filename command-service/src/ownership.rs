@@ -85,8 +85,13 @@ impl Ownership {
             tokio::time::sleep(LEAVE_WITHIN).await;
             tracing::warn!("the partitions could not be given back in time");
         };
+        let obeying = async {
+            obey(membership.as_ref(), orders).await;
+            // Having left, it still passes requests on.
+            shutdown.triggered().await;
+        };
         tokio::select! {
-            () = obey(membership.as_ref(), &orders) => {}
+            () = obeying => {}
             () = self.follow_owners(membership.as_ref()) => {}
             () = out_of_time => {}
         }
@@ -191,8 +196,8 @@ impl Ownership {
     }
 }
 
-/// Passes every change on to the partition it is about.
-async fn obey(membership: &dyn Membership, orders: &[Orders]) {
+/// Passes every change on to the partition it is about, until this instance has left.
+async fn obey(membership: &dyn Membership, orders: Vec<Orders>) {
     while let Some(change) = membership.next().await {
         let (Change::Take { partition } | Change::GiveBack { partition, .. } | Change::Lost { partition }) = &change;
         let partition = *partition;

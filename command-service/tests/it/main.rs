@@ -11,6 +11,7 @@ mod faults;
 mod fields;
 mod foreign;
 mod idempotency;
+mod instances;
 mod kafka;
 mod postgres;
 mod repository;

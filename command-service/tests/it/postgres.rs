@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use muster_event_log::postgres::{PostgresConfig, PostgresLog};
 use muster_event_log::{EventLog, LogConfig};
-use muster_test_kit::{eventually, fresh_database};
+use muster_test_kit::fresh_database;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{App, PATIENCE, assert_gapless};
+use crate::support::{App, assert_gapless};
 
 async fn log(url: &str) -> Arc<dyn EventLog> {
     let config = PostgresConfig { partitions: 2, ..PostgresConfig::new(url) };
@@ -39,21 +39,9 @@ async fn a_restart_keeps_every_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_instances_over_one_database_lose_nothing() {
+async fn two_instances_over_one_database_lose_nothing_when_one_leaves() {
     let url = fresh_database("command").await;
-    let one = App::over(log(&url).await).await;
-    let project = one.project().await;
-    let two = App::over(log(&url).await).await;
-    let tasks = format!("/api/projects/{project}/tasks");
-    for n in 0..10 {
-        let app = if n % 2 == 0 { &one } else { &two };
-        let key = Uuid::now_v7();
-        let body = json!({ "title": format!("Task {n}") });
-        eventually(PATIENCE, || async { app.post_with_key(key, &tasks, &body).await.status == 200 }).await;
-    }
-    let events = one.events().await;
-    assert_gapless(&events);
-    assert_eq!(events.iter().filter(|event| event.event_type() == "task.created").count(), 10);
+    crate::instances::two_divide_a_log_and_one_leaves(|| log(&url)).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! A running service and requests to it.
 
 mod faulty_log;
+mod instances;
+mod shared_log;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,8 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 pub use faulty_log::{Chance, Fault, FaultyLog, REFUSED_TITLE};
+pub use instances::{Instance, Pair};
+pub use shared_log::{Board, SharedLog};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const PARTITIONS: u32 = 3;
