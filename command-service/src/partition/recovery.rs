@@ -39,10 +39,11 @@ impl Writer {
         self.stands(Standing::TakingOver);
         let started = Instant::now();
         let mut touched: HashSet<ProjectId> = lost.iter().flat_map(Batch::projects).collect();
-        let mut fenced = matches!(cause, Some(Error::Fenced { .. }));
+        // A process that slept meets errors of any kind before it hears that others have its partitions.
+        let mut doubtful = cause.as_ref().is_some_and(|cause| final_refusal(cause).is_none());
         let mut wait = FIRST_WAIT;
         loop {
-            let error = match self.attempt(fenced, &mut touched).await {
+            let error = match self.attempt(doubtful, &mut touched).await {
                 Attempt::Done => break,
                 Attempt::NotOurs => {
                     self.leave_to_others(lost, cause.as_ref());
@@ -51,7 +52,7 @@ impl Writer {
                 Attempt::Failed(error) => error,
             };
             tracing::warn!(partition, %error, wait_ms = wait.as_millis(), "the partition cannot be taken over yet");
-            fenced |= matches!(error, Error::Fenced { .. });
+            doubtful = true;
             if started.elapsed() > self.settings.recovery_patience {
                 leave_in_doubt(&mut lost);
                 self.refuse_waiting();
@@ -73,12 +74,13 @@ impl Writer {
         true
     }
 
-    /// One attempt, given up when the partition is given back or lost meanwhile.
-    async fn attempt(&mut self, fenced: bool, touched: &mut HashSet<ProjectId>) -> Attempt {
+    /// One attempt, given up when the partition is given back or lost meanwhile. Where it is doubtful whose the partition
+    /// is, the others are asked first.
+    async fn attempt(&mut self, doubtful: bool, touched: &mut HashSet<ProjectId>) -> Attempt {
         if !self.tenure.holds() {
             return Attempt::NotOurs;
         }
-        if fenced {
+        if doubtful {
             match self.is_still_ours().await {
                 Ok(true) => {}
                 Ok(false) => return Attempt::NotOurs,
