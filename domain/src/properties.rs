@@ -163,7 +163,7 @@ fn play(scenario: Scenario, step: &Step) -> Scenario {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     /// `Scenario` checks the invariants after each command; here they meet commands nobody thought of.
     #[test]

@@ -18,6 +18,7 @@ pub use run::{Iteration, Lease, Run, RunStatus};
 pub use session::Session;
 pub use subtask::Subtask;
 pub use task::{Plan, PlanVerdict, Question, Task};
+pub(crate) use task_fold::run_of;
 pub use tasks::Tasks;
 
 use crate::event::Event;

@@ -273,7 +273,7 @@ fn sum_tokens(sum: Option<TokenUsage>, more: Option<&TokenUsage>) -> Option<Toke
 }
 
 /// The run that an event inside a run is about.
-fn run_of(data: &EventData) -> Option<RunId> {
+pub(crate) fn run_of(data: &EventData) -> Option<RunId> {
     Some(match data {
         EventData::RunStarted(e) => e.run_id,
         EventData::RunComplete(e) => e.run_id,
