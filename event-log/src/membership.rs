@@ -38,7 +38,8 @@ pub enum Change {
         /// Sent, or dropped, when nothing more will be written.
         done: oneshot::Sender<()>,
     },
-    /// The partition is another's already: this instance was not heard of in time. Stop at once.
+    /// The partition is another's already: this instance was not heard of in time, or gave it back too slowly. Stop at
+    /// once.
     Lost {
         /// The partition.
         partition: u32,
@@ -55,7 +56,8 @@ pub trait Membership: Send + Sync {
     /// and on [`Membership::refresh`].
     fn owners(&self) -> watch::Receiver<Arc<Owners>>;
 
-    /// Looks who owns what now.
+    /// Looks who owns what now. The answer is not older than the call, and may contradict what this instance was told
+    /// so far: it may have been expelled and not know it yet.
     async fn refresh(&self) -> Result<Arc<Owners>, Error>;
 
     /// Gives every partition back, each by a [`Change::GiveBack`], then leaves.

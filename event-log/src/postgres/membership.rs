@@ -22,8 +22,8 @@ use super::Inner;
 use super::errors::repeatable;
 use crate::{Change, Error, Member, Membership, Owners};
 
-/// An answer this young is good enough for the next who asks.
-const FRESH: Duration = Duration::from_millis(50);
+/// Shortest time between two questions.
+const EVERY: Duration = Duration::from_millis(50);
 
 /// How much longer than everything it waits for an orderly departure may take.
 const LEAVE_MARGIN: Duration = Duration::from_secs(5);
@@ -83,8 +83,13 @@ impl Membership for PostgresMembership {
     }
 
     async fn refresh(&self) -> Result<Arc<Owners>, Error> {
+        // The answer is to a question that is asked after this call, by whomever.
+        let called = Instant::now();
         let mut asked = self.asked.lock().await;
-        if asked.is_none_or(|at| at.elapsed() >= FRESH) {
+        if asked.is_none_or(|at| at < called) {
+            if let Some(at) = *asked {
+                tokio::time::sleep_until((at + EVERY).into()).await;
+            }
             let now = Instant::now();
             let mut next = table::look(&self.pool).await.map_err(repeatable("owners"))?;
             let giving = self.giving.lock().clone();

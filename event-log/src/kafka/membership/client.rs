@@ -19,7 +19,7 @@ use crate::{Error, Member};
 const POLL: Duration = Duration::from_millis(50);
 
 /// Slowest heartbeat: an instance learns of a rebalance by the answer to its next one.
-const HEARTBEAT_MAX_MS: u64 = 500;
+const HEARTBEAT_MAX_MS: u64 = 250;
 
 /// How long the client may be busy in a rebalance beyond what the instance is given, in milliseconds.
 const POLL_MARGIN_MS: u64 = 10_000;

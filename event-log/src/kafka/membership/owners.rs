@@ -13,8 +13,8 @@ use super::group::{Describer, Group};
 use super::place::Place;
 use crate::{Error, Owners, stalls};
 
-/// An answer this young is good enough for the next who asks.
-const FRESH: Duration = Duration::from_millis(50);
+/// Shortest time between two questions.
+const EVERY: Duration = Duration::from_millis(50);
 
 /// How soon the group is asked again while a partition has no owner; doubled each time, up to [`AGAIN_MAX`].
 const AGAIN: Duration = Duration::from_millis(20);
@@ -59,15 +59,21 @@ impl Directory {
         self.owners.subscribe()
     }
 
-    /// Asks the group, unless somebody just did.
+    /// What the group answers to a question that is asked after this call, by whomever.
     pub(super) async fn refresh(&self) -> Result<Arc<Owners>, Error> {
+        let called = Instant::now();
         let mut asked = self.asked.lock().await;
-        if asked.is_none_or(|at| at.elapsed() >= FRESH) {
+        if asked.is_none_or(|at| at < called) {
+            if let Some(at) = *asked {
+                tokio::time::sleep_until((at + EVERY).into()).await;
+            }
             let now = Instant::now();
             let describer = Arc::clone(&self.describer);
             let group = clients::blocking(move || describer.describe()).await?;
             self.note_difference(&group);
-            let next = Arc::new(self.combine(&group));
+            let (held, giving) = self.place.stands();
+            let me = Me { url: &self.url, client_id: &self.client_id, held: &held, giving: &giving };
+            let next = Arc::new(combine(&group, &self.owners.borrow(), &me));
             self.owners.send_if_modified(|owners| {
                 let changed = *owners != next;
                 *owners = next;
@@ -76,26 +82,6 @@ impl Directory {
             *asked = Some(now);
         }
         Ok(Arc::clone(&self.owners.borrow()))
-    }
-
-    /// What the group says. While it is not settled it says who is there, not what they have: who is still there is then
-    /// taken to have what it had. Of itself an instance knows best.
-    fn combine(&self, group: &Group) -> Owners {
-        let mut owners = Owners::new();
-        if group.settled {
-            for member in &group.members {
-                let url: Arc<str> = member.url.as_str().into();
-                owners.extend(member.partitions.iter().map(|partition| (*partition, Arc::clone(&url))));
-            }
-        } else {
-            let there: BTreeSet<&str> = group.members.iter().map(|member| member.url.as_str()).collect();
-            owners.clone_from(&self.owners.borrow());
-            owners.retain(|_, url| there.contains(&**url));
-        }
-        let held = self.place.held();
-        owners.retain(|partition, url| **url != *self.url || held.contains(partition));
-        owners.extend(held.iter().map(|partition| (*partition, Arc::clone(&self.url))));
-        owners
     }
 
     fn note_difference(&self, group: &Group) {
@@ -130,5 +116,72 @@ impl Directory {
                 }
             }
         }
+    }
+}
+
+/// This instance, as it sees itself.
+struct Me<'a> {
+    url: &'a str,
+    client_id: &'a str,
+    held: &'a BTreeSet<u32>,
+    giving: &'a BTreeSet<u32>,
+}
+
+/// Who owns what, by what the group says. While it is not settled it says who is there, not what they have: who is still
+/// there is then taken to have what it had `before`. What this instance is giving back is nobody's.
+fn combine(group: &Group, before: &Owners, me: &Me<'_>) -> Owners {
+    let mut owners = Owners::new();
+    if group.settled {
+        for member in &group.members {
+            let url: Arc<str> = member.url.as_str().into();
+            owners.extend(member.partitions.iter().map(|partition| (*partition, Arc::clone(&url))));
+        }
+    } else {
+        let there: BTreeSet<&str> = group.members.iter().map(|member| member.url.as_str()).collect();
+        owners.clone_from(before);
+        owners.retain(|partition, url| there.contains(&**url) && (**url != *me.url || me.held.contains(partition)));
+        // An instance that the group has expelled may not know it yet.
+        if group.members.iter().any(|member| member.client_id == me.client_id) {
+            owners.extend(me.held.iter().map(|partition| (*partition, Arc::from(me.url))));
+        } else {
+            owners.retain(|_, url| **url != *me.url);
+        }
+    }
+    owners.retain(|partition, url| **url != *me.url || !me.giving.contains(partition));
+    owners
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::group::Seen;
+    use super::*;
+
+    fn seen(name: &str, partitions: &[u32]) -> Seen {
+        Seen { client_id: format!("id of {name}"), url: name.to_owned(), partitions: partitions.to_vec() }
+    }
+
+    fn owners(of: &[(u32, &str)]) -> Owners {
+        of.iter().map(|(partition, url)| (*partition, Arc::from(*url))).collect()
+    }
+
+    fn seen_by_me(group: &Group, before: &[(u32, &str)], held: &[u32], giving: &[u32]) -> Owners {
+        let (held, giving) = (held.iter().copied().collect(), giving.iter().copied().collect());
+        combine(group, &owners(before), &Me { url: "me", client_id: "id of me", held: &held, giving: &giving })
+    }
+
+    #[test]
+    fn a_settled_group_is_believed_also_against_oneself() {
+        let group = Group { settled: true, members: vec![seen("me", &[0, 1]), seen("other", &[2])] };
+        assert_eq!(seen_by_me(&group, &[], &[1, 2], &[]), owners(&[(0, "me"), (1, "me"), (2, "other")]));
+        assert_eq!(seen_by_me(&group, &[], &[1], &[0]), owners(&[(1, "me"), (2, "other")]), "what is given back");
+    }
+
+    #[test]
+    fn in_a_rebalance_those_who_are_there_keep_what_they_had() {
+        let before = [(0, "me"), (1, "me"), (2, "other"), (3, "gone")];
+        let group = Group { settled: false, members: vec![seen("me", &[]), seen("other", &[])] };
+        assert_eq!(seen_by_me(&group, &before, &[1], &[]), owners(&[(1, "me"), (2, "other")]));
+        let group = Group { settled: false, members: vec![seen("other", &[])] };
+        assert_eq!(seen_by_me(&group, &before, &[0, 1], &[]), owners(&[(2, "other")]), "expelled, and not aware of it");
     }
 }

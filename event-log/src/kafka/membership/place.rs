@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(2);
 pub(super) struct Place {
     changes: Mutex<Option<mpsc::UnboundedSender<Change>>>,
     held: Mutex<BTreeSet<u32>>,
+    /// What is being given back.
+    giving: Mutex<BTreeSet<u32>>,
     /// The client that counts. Those before it were given up, and what they still say is not passed on.
     current: AtomicU64,
     /// Rebalances under way.
@@ -40,6 +42,7 @@ impl Place {
         let place = Self {
             changes: Mutex::new(Some(changes)),
             held: Mutex::default(),
+            giving: Mutex::default(),
             current: AtomicU64::new(0),
             busy: AtomicUsize::new(0),
             rebalanced: Notify::new(),
@@ -51,6 +54,11 @@ impl Place {
     /// What this instance should be writing.
     pub(super) fn held(&self) -> BTreeSet<u32> {
         self.held.lock().clone()
+    }
+
+    /// What this instance should be writing, and what it is giving back.
+    pub(super) fn stands(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
+        (self.held(), self.giving.lock().clone())
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -155,13 +163,16 @@ impl ConsumerContext for Context {
             told
         } else {
             if self.is_current() {
-                // A rebalance without an assignment is the end of one: nothing of it is in doubt then.
                 let is_lost = || consumer.assignment_lost() || !self.is_current();
                 if is_lost() {
-                    self.place.held.lock().retain(|held| !partitions.contains(held));
-                    self.place.lose(partitions.iter().copied());
+                    let held = self.place.held();
+                    let lost: Vec<u32> = partitions.iter().copied().filter(|lost| held.contains(lost)).collect();
+                    self.place.held.lock().retain(|held| !lost.contains(held));
+                    self.place.lose(lost);
                 } else {
+                    self.place.giving.lock().extend(&partitions);
                     self.place.give_back(&partitions, is_lost);
+                    self.place.giving.lock().clear();
                 }
             }
             consumer.incremental_unassign(list)
