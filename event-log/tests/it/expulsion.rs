@@ -9,7 +9,7 @@ use muster_event_log::postgres::{PostgresConfig, PostgresLog};
 use muster_event_log::{Error, EventLog};
 use muster_test_kit::{eventually, kafka, shared};
 
-use crate::harness::instance::{Board, Instance, settled};
+use crate::harness::instance::{Board, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
 use crate::harness::proxy::Proxy;
 use crate::harness::{DEADLINE, Harness, PARTITIONS, events, postgres::Postgres, project_in};
 
@@ -21,7 +21,7 @@ async fn is_expelled_and_returns(steady_log: Arc<dyn EventLog>, cut_log: Arc<dyn
     let board = Arc::new(Board::default());
     let steady = Instance::join(&*steady_log, "steady", &board, AT_ONCE).await;
     settled(&[&steady]).await;
-    let cut = Instance::join(&*cut_log, "cut", &board, AT_ONCE).await;
+    let cut = Instance::join_for(&*cut_log, "cut", &board, AT_ONCE, SHORT_SESSION_TIMEOUT_MS).await;
     settled(&[&steady, &cut]).await;
     let (kept, partition) = (steady.held(), *cut.held().first().unwrap());
     let mut zombie = cut_log.open_writer(partition).await.unwrap();

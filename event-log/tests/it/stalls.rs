@@ -8,7 +8,7 @@ use muster_event_log::kafka::{KafkaConfig, KafkaLog};
 use muster_event_log::{EventLog, LogOffset};
 use muster_test_kit::{eventually, kafka, shared};
 
-use crate::harness::instance::{Board, Instance, settled};
+use crate::harness::instance::{Board, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
 use crate::harness::proxy::Proxy;
 use crate::harness::{DEADLINE, PARTITIONS, events, positions, project_in, take};
 
@@ -52,7 +52,7 @@ async fn clients_that_hang_are_replaced() {
     let board = Arc::new(Board::default());
     let (steady, other) = (
         Instance::join(&*direct, "steady", &board, Duration::ZERO).await,
-        Instance::join(&*through, "other", &board, Duration::ZERO).await,
+        Instance::join_for(&*through, "other", &board, Duration::ZERO, SHORT_SESSION_TIMEOUT_MS).await,
     );
     settled(&[&steady, &other]).await;
 
