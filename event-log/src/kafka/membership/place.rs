@@ -166,9 +166,9 @@ impl ConsumerContext for Context {
                 let is_lost = || consumer.assignment_lost() || !self.is_current();
                 if is_lost() {
                     let held = self.place.held();
-                    let lost: Vec<u32> = partitions.iter().copied().filter(|lost| held.contains(lost)).collect();
-                    self.place.held.lock().retain(|held| !lost.contains(held));
-                    self.place.lose(lost);
+                    let gone: Vec<u32> = partitions.iter().copied().filter(|one| held.contains(one)).collect();
+                    self.place.held.lock().retain(|held| !gone.contains(held));
+                    self.place.lose(gone);
                 } else {
                     self.place.giving.lock().extend(&partitions);
                     self.place.give_back(&partitions, is_lost);
