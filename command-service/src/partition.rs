@@ -3,6 +3,8 @@
 //! Nothing outside may see an event before it is durable: [`Ledger`] holds what is committed, and only the writer task
 //! knows what is decided beyond it.
 
+mod archive;
+mod finished;
 mod handle;
 mod index;
 mod ledger;
@@ -17,11 +19,13 @@ mod recovery;
 mod replay;
 mod snapshot;
 mod tenure;
+mod waiting;
 mod writer;
 
 #[cfg(test)]
 mod testing;
 
+pub(crate) use archive::fetch;
 pub(crate) use handle::{Accepted, Handle, Refusal, Unready};
 pub(crate) use ledger::{Ledger, Offer};
 pub(crate) use memory::CommandKey;

@@ -16,6 +16,8 @@ pub struct Settings {
     pub idempotency_window: usize,
     /// Events of a partition after which a snapshot of it is taken; none is when 0.
     pub snapshot_every_events: usize,
+    /// How many finished tasks of a project stay in memory; all of them when 0.
+    pub finished_tasks_in_memory: usize,
     /// Lease of a claim or heartbeat that names no duration, in milliseconds.
     pub lease_default_ms: u64,
     /// Limits on what a command may carry.
@@ -57,6 +59,7 @@ impl Settings {
             batch_max_events: command.batch_max_events.max(1),
             idempotency_window: command.idempotency_window.max(1),
             snapshot_every_events: command.snapshot_every_events,
+            finished_tasks_in_memory: command.finished_tasks_in_memory,
             lease_default_ms: command.lease_default_ms,
             limits: Limits {
                 title_max_bytes: command.title_max_bytes as u64,

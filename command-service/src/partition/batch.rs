@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muster_domain::decide::Outcome;
 use muster_domain::event::Event;
 use muster_domain::id::ProjectId;
-use muster_domain::state::ProjectState;
+use muster_domain::state::{ProjectState, Task};
 use tokio::sync::oneshot;
 
 use super::handle::{Accepted, Refusal, Reply};
@@ -71,6 +71,14 @@ impl Batch {
     /// What its projects have come to. Empty before it is closed, and once taken.
     pub(super) fn take_states(&mut self) -> HashMap<ProjectId, ProjectState> {
         std::mem::take(&mut self.states)
+    }
+
+    /// Takes a task back that had left memory when it was closed.
+    pub(super) fn put_back(&mut self, task: &Arc<Task>) {
+        if let Some(state) = self.states.get_mut(&task.project_id) {
+            // It is there already, when it returned before the batch was closed.
+            let _ = state.put_back(Arc::clone(task));
+        }
     }
 
     pub(super) fn find(&mut self, key: &CommandKey) -> Option<&mut Decided> {

@@ -12,6 +12,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ledger::Ledger;
+use super::memory::CommandKey;
 use super::standing::{Seat, Standing};
 
 /// A command on its way to the writer.
@@ -20,6 +21,12 @@ pub(crate) struct Submission {
     pub actor: Actor,
     pub source: Source,
     pub reply: Reply,
+}
+
+impl Submission {
+    pub(super) fn key(&self) -> CommandKey {
+        CommandKey { actor: self.actor.user.as_str().into(), command_id: self.request.command_id }
+    }
 }
 
 /// What a writer is sent.

@@ -18,6 +18,19 @@ pub(crate) struct Place {
     pub events: u32,
 }
 
+impl Place {
+    /// Offset of the last event, as far as it is known; a later one, when it is too far away.
+    pub(crate) fn last(self) -> LogOffset {
+        let far = self.span == u32::MAX;
+        if far { LogOffset(i64::MAX) } else { LogOffset(self.first.0.saturating_add(i64::from(self.span))) }
+    }
+
+    /// How many records there are at most from `next` to the last event. At least one.
+    pub(crate) fn most_records(self, next: LogOffset) -> usize {
+        usize::try_from(self.last().0.saturating_sub(next.0)).unwrap_or(0).saturating_add(1)
+    }
+}
+
 /// A task, and the number of its project: whoever makes a task may choose its id, so two projects may have the same.
 pub(crate) type TaskNumber = (TaskId, u32);
 
@@ -67,7 +80,6 @@ impl TaskIndex {
         }
     }
 
-    #[expect(dead_code, reason = "finished tasks will use it")]
     /// Where the events of a task are; none when it has none.
     pub(crate) fn place(&self, project_id: ProjectId, task_id: TaskId) -> Option<Place> {
         let number = *self.numbers.get(&project_id)?;

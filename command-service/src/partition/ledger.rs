@@ -9,15 +9,18 @@ use muster_domain::decide::Outcome;
 use muster_domain::event::Event;
 use muster_domain::id::{EventId, ProjectId, RunId, TaskId};
 use muster_domain::model::{MemberRole, Priority, Role};
-use muster_domain::state::ProjectState;
+use muster_domain::state::{ProjectState, Task};
 use muster_domain::time::Timestamp;
 use muster_event_log::{LogOffset, LogRecord};
 use parking_lot::Mutex;
 
+use super::archive::Absent;
 use super::batch::Batch;
-use super::index::TaskIndex;
+use super::finished::Finished;
+use super::index::{Place, TaskIndex};
 use super::memory::{CommandKey, Memory, Remembered};
 use super::snapshot::Image;
+use crate::settings::Settings;
 
 /// Work that a project has to give, for choosing among projects. Greater is more urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,22 +54,24 @@ pub(crate) struct Ledger {
     events_since_snapshot: usize,
     /// Events of the newest command read, which the next record may continue.
     open: Vec<Arc<Event>>,
-    idempotency_window: usize,
+    finished: Finished,
+    settings: Arc<Settings>,
 }
 
 impl Ledger {
-    pub(crate) fn new(idempotency_window: usize) -> Self {
+    pub(crate) fn new(settings: &Arc<Settings>) -> Self {
         Self {
             projects: HashMap::new(),
             index: TaskIndex::default(),
-            memory: Memory::new(idempotency_window),
+            memory: Memory::new(settings.idempotency_window),
             unreadable: HashMap::new(),
             offers: Mutex::default(),
             next: LogOffset::START,
             last: None,
             events_since_snapshot: 0,
             open: Vec::new(),
-            idempotency_window,
+            finished: Finished::new(settings.finished_tasks_in_memory),
+            settings: Arc::clone(settings),
         }
     }
 
@@ -144,6 +149,9 @@ impl Ledger {
             self.memory.add(key, digest, outcome);
         }
         self.projects.extend(batch.take_states());
+        for event in &batch.events {
+            self.follow(event);
+        }
     }
 
     /// Takes in what was read from the log. Adds the projects it touched to `touched`.
@@ -153,6 +161,7 @@ impl Ledger {
                 touched.insert(event.project_id);
                 self.apply(&event, record.offset);
                 self.note(&event, record.offset);
+                self.follow(&event);
                 if self.open.first().is_some_and(|first| !same_command(first, &event)) {
                     self.close();
                 }
@@ -171,13 +180,51 @@ impl Ledger {
         }
     }
 
+    /// Where the events of a task are; none when it has none.
+    pub(crate) fn place(&self, project_id: ProjectId, task_id: TaskId) -> Option<Place> {
+        self.index.place(project_id, task_id)
+    }
+
+    /// Lets the finished tasks of a project leave memory that are beyond those that are kept. `also` takes each out of
+    /// what is decided on top of this, and says whether it could.
+    pub(super) fn set_aside(&mut self, project_id: ProjectId, mut also: impl FnMut(&Arc<Task>) -> bool) {
+        for task_id in self.finished.take_beyond(project_id) {
+            let Some(state) = self.projects.get_mut(&project_id) else { continue };
+            // One that is still at work, or that something was decided on, is looked at again after its next event.
+            if state.tasks.get(&task_id).is_some_and(&mut also) {
+                state.set_aside(task_id);
+            }
+        }
+    }
+
+    /// Takes a task back into memory. Does nothing when it is there, or when it is not what it should be.
+    pub(super) fn put_back(&mut self, task: &Arc<Task>) {
+        let Some(state) = self.projects.get_mut(&task.project_id) else { return };
+        if state.put_back(Arc::clone(task)).is_ok() {
+            self.finished.used(task.project_id, task.id);
+        }
+    }
+
+    /// The tasks that must be back in memory before `records` are taken in.
+    pub(super) fn absent_in(&self, records: &[LogRecord]) -> Vec<Absent> {
+        let events = records.iter().filter_map(|record| record.payload.as_ref().ok());
+        let tasks: HashSet<_> = events.filter_map(|event| Some((event.project_id, event.task_id?))).collect();
+        tasks.into_iter().filter_map(|(project_id, task_id)| self.absent(project_id, task_id)).collect()
+    }
+
+    /// Where a task is that has left memory; none when it is in memory, or there is none.
+    pub(crate) fn absent(&self, project_id: ProjectId, task_id: TaskId) -> Option<Absent> {
+        self.projects.get(&project_id).filter(|state| state.is_aside(task_id))?;
+        Some(Absent { project_id, task_id, place: self.place(project_id, task_id)? })
+    }
+
     /// Events taken in since the newest snapshot, or since the one this began with.
     pub(super) fn events_since_snapshot(&self) -> usize {
         self.events_since_snapshot
     }
 
     pub(super) fn idempotency_window(&self) -> usize {
-        self.idempotency_window
+        self.settings.idempotency_window
     }
 
     /// What a snapshot of this moment holds; none where none can be taken. Cheap, however much that is.
@@ -189,7 +236,7 @@ impl Ledger {
         self.events_since_snapshot = 0;
         Some(Image {
             partition,
-            idempotency_window: self.idempotency_window,
+            idempotency_window: self.settings.idempotency_window,
             next: self.next,
             last: self.last?,
             projects: self.projects.clone(),
@@ -201,20 +248,34 @@ impl Ledger {
 
     /// One with the same limits that knows what `image` holds. Takes time when that is much.
     pub(super) fn restored(&self, image: Image) -> Self {
-        Self {
+        let mut restored = Self {
             projects: image.projects,
             index: TaskIndex::restore(image.entries),
-            memory: Memory::restore(self.idempotency_window, image.recent),
+            memory: Memory::restore(self.settings.idempotency_window, image.recent),
             unreadable: image.unreadable,
             next: image.next,
             last: Some(image.last),
             ..self.emptied()
+        };
+        restored.find_finished();
+        restored
+    }
+
+    /// Finds the finished tasks in memory, oldest last event first.
+    fn find_finished(&mut self) {
+        for (project_id, state) in &self.projects {
+            let finished = state.tasks.values().filter(|task| task.is_terminal());
+            let mut finished: Vec<_> = finished.map(|task| (self.place(*project_id, task.id), task.id)).collect();
+            finished.sort_unstable_by_key(|(place, _)| place.map(Place::last));
+            for (_, task_id) in finished {
+                self.finished.used(*project_id, task_id);
+            }
         }
     }
 
     /// One with the same limits that knows nothing.
     pub(super) fn emptied(&self) -> Self {
-        Self::new(self.idempotency_window)
+        Self::new(&self.settings)
     }
 
     /// Remembers the newest command that was read. To be called when everything was read.
@@ -224,6 +285,17 @@ impl Ledger {
         let Some(first) = events.first() else { return };
         let key = CommandKey { actor: first.actor.as_str().into(), command_id: first.command_id };
         self.memory.add(&key, first.command_digest.as_deref().unwrap_or_default(), outcome);
+    }
+
+    /// Keeps in mind whether the task of `event` is finished by now.
+    fn follow(&mut self, event: &Event) {
+        let Some(task_id) = event.task_id else { return };
+        let task = self.projects.get(&event.project_id).and_then(|state| state.task(task_id));
+        if task.is_some_and(Task::is_terminal) {
+            self.finished.used(event.project_id, task_id);
+        } else {
+            self.finished.forget(event.project_id, task_id);
+        }
     }
 
     fn note(&mut self, event: &Event, offset: LogOffset) {

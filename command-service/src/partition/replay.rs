@@ -8,6 +8,7 @@ use muster_event_log::{Error, EventLog, LogOffset, LogRecord};
 use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
+use super::archive::fetch;
 use super::ledger::Ledger;
 use super::snapshot::restore;
 
@@ -29,16 +30,27 @@ pub(super) async fn catch_up(
     while let Some(last) = records.last() {
         // The next records are fetched and decoded while these are applied.
         let ahead = read_ahead(log, partition, last.offset.next());
-        {
-            let mut ledger = ledger.write();
-            for record in records {
-                ledger.read(record, touched);
-            }
+        let absent = ledger.read().absent_in(&records);
+        for absent in absent {
+            let task = fetch(log.as_ref(), partition, absent).await?;
+            ledger.write().put_back(&task);
         }
+        take_in(&mut ledger.write(), records, touched);
         records = ahead.await.map_err(|error| Error::Unavailable { reason: error.to_string() })??;
     }
     ledger.write().close();
     Ok(())
+}
+
+fn take_in(ledger: &mut Ledger, records: Vec<LogRecord>, touched: &mut HashSet<ProjectId>) {
+    let mut projects = HashSet::new();
+    for record in records {
+        ledger.read(record, &mut projects);
+    }
+    for project_id in projects {
+        touched.insert(project_id);
+        ledger.set_aside(project_id, |_| true);
+    }
 }
 
 fn read_ahead(log: &Arc<dyn EventLog>, partition: u32, from: LogOffset) -> JoinHandle<Result<Vec<LogRecord>, Error>> {

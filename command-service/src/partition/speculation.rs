@@ -2,13 +2,14 @@
 //! fails.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use muster_domain::decide::{Actor, Context, IdSource, Limits, Outcome, Request, handle};
 use muster_domain::event::Event;
-use muster_domain::id::ProjectId;
+use muster_domain::id::{ProjectId, TaskId};
 use muster_domain::model::Source;
 use muster_domain::rejection::Rejection;
-use muster_domain::state::ProjectState;
+use muster_domain::state::{ProjectState, Task};
 use muster_domain::time::Timestamp;
 use uuid::Uuid;
 
@@ -45,7 +46,7 @@ impl Speculation {
         handle(state, request, &mut context)
     }
 
-    pub(super) fn apply(&mut self, events: &[std::sync::Arc<Event>]) {
+    pub(super) fn apply(&mut self, events: &[Arc<Event>]) {
         for event in events {
             self.projects.entry(event.project_id).or_default().apply(event);
         }
@@ -61,6 +62,28 @@ impl Speculation {
         let expired =
             |state: &ProjectState| !state.leases.is_empty() && muster_domain::command::has_expired_leases(state, now);
         self.projects.iter().filter(|(_, state)| expired(state)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a task has left memory.
+    pub(super) fn is_aside(&self, (project_id, task_id): (ProjectId, TaskId)) -> bool {
+        self.projects.get(&project_id).is_some_and(|state| state.is_aside(task_id))
+    }
+
+    /// Lets a task leave memory, unless something was decided on it beyond `committed`.
+    pub(super) fn set_aside(&mut self, committed: &Arc<Task>) -> bool {
+        let Some(state) = self.projects.get_mut(&committed.project_id) else { return false };
+        let same = state.tasks.get(&committed.id).is_some_and(|task| Arc::ptr_eq(task, committed));
+        same && state.set_aside(committed.id).is_some()
+    }
+
+    /// Takes a task back into memory.
+    pub(super) fn put_back(&mut self, task: &Arc<Task>) {
+        if let Some(state) = self.projects.get_mut(&task.project_id)
+            && let Err(error) = state.put_back(Arc::clone(task))
+        {
+            // It returned another way meanwhile, or went on elsewhere.
+            tracing::debug!(%error, "a finished task is not put back");
+        }
     }
 
     /// Forgets what was decided on these projects beyond what is committed.
@@ -95,10 +118,8 @@ fn now() -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use muster_domain::command::{CancelTask, Command, CreateProject, CreateTask};
-    use muster_domain::id::{CommandId, TaskId};
+    use muster_domain::id::CommandId;
     use muster_domain::model::{Complexity, Priority, ProjectSettings};
     use muster_domain::state::fold;
     use muster_event_log::LogOffset;
@@ -156,7 +177,7 @@ mod tests {
     /// Two batches, one behind the other, on two projects and a third that only the second makes. `committed` of them
     /// reach the log, the others are rolled back.
     fn play(committed: usize) {
-        let (mut speculation, mut ledger) = (Speculation::default(), Ledger::new(10));
+        let (mut speculation, mut ledger) = (Speculation::default(), Ledger::new(&Arc::default()));
         let mut log: Vec<Arc<Event>> = Vec::new();
         let mut commit = |ledger: &mut Ledger, batch: &mut Batch| {
             let first = i64::try_from(log.len()).unwrap();

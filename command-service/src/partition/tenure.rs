@@ -126,7 +126,7 @@ impl Writer {
         self.turn_away_waiting();
         self.appender = None;
         self.alone = 0;
-        let ledger = std::mem::replace(&mut *self.ledger.write(), Ledger::new(self.settings.idempotency_window));
+        let ledger = std::mem::replace(&mut *self.ledger.write(), Ledger::new(&self.settings));
         let speculation = std::mem::replace(&mut self.speculation, Speculation::default());
         // Millions of tasks take a while to go.
         tokio::task::spawn_blocking(move || drop((ledger, speculation)));
@@ -152,6 +152,9 @@ impl Writer {
     }
 
     fn turn_away_waiting(&mut self) {
+        for submission in self.take_waiting_aside() {
+            turn_away(Mail::Command(Box::new(submission)));
+        }
         while let Ok(mail) = self.mailbox.try_recv() {
             turn_away(mail);
         }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use muster_domain::command::{Command, ExpireLeases, work_order};
 use muster_domain::decide::{Actor, Outcome, Request};
 use muster_domain::event::Event;
-use muster_domain::id::CommandId;
+use muster_domain::id::{CommandId, ProjectId};
 use muster_domain::model::Source;
 use muster_event_log::{Appended, Error, EventLog, LogOffset, PartitionWriter};
 use muster_service_kit::Shutdown;
@@ -27,6 +27,7 @@ use super::snapshot::Snapshots;
 use super::speculation::Speculation;
 use super::standing::{Order, Orders, Seat, Standing};
 use super::tenure::{Tenure, pass_on};
+use super::waiting::Waiting;
 use crate::ownership::Ownership;
 use crate::settings::Settings;
 
@@ -61,6 +62,7 @@ pub(super) struct Writer {
     pending: Batch,
     in_flight: Option<InFlight>,
     pub(super) snapshots: Snapshots,
+    pub(super) waiting: Waiting,
     wake: Arc<watch::Sender<u64>>,
 }
 
@@ -77,7 +79,7 @@ pub(crate) fn spawn(
     let (sender, mailbox) = mpsc::channel(settings.mailbox_capacity);
     let (orders, obeyed) = mpsc::unbounded_channel();
     let (seat, seen) = watch::channel(Seat { standing: Standing::Idle, tenure: 0 });
-    let ledger = Arc::new(RwLock::new(Ledger::new(settings.idempotency_window)));
+    let ledger = Arc::new(RwLock::new(Ledger::new(settings)));
     let writer = Writer {
         log: Arc::clone(log),
         partition,
@@ -95,6 +97,7 @@ pub(crate) fn spawn(
         pending: Batch::default(),
         in_flight: None,
         snapshots: Snapshots::new(settings.snapshot_every_events),
+        waiting: Waiting::default(),
         wake: Arc::clone(wake),
     };
     shutdown.spawn(writer.run());
@@ -126,6 +129,7 @@ impl Writer {
                     }
                     None => self.tenure.obey(None),
                 },
+                change = self.waiting.changed(), if may_take => self.waiting_changed(change),
                 _ = leases.tick(), if open => self.expire_leases(),
             }
             if open && !self.tenure.holds() {
@@ -181,24 +185,42 @@ impl Writer {
         self.in_flight = Some(InFlight { append, batch, started: Instant::now() });
     }
 
-    /// Decides on a command, or finds what became of it before.
+    /// Decides on a command, or finds what became of it before, or lets it wait for a task it is about.
     fn process(&mut self, submission: Submission) {
-        let Submission { request, actor, source, reply } = submission;
-        let key = CommandKey { actor: actor.user.as_str().into(), command_id: request.command_id };
-        if let Some(answer) = self.remembered(&key, &request) {
-            let _ = reply.send(answer);
-            return;
-        }
-        let under_way = self.in_flight.as_mut().and_then(|in_flight| in_flight.batch.find(&key));
-        match under_way.or_else(|| self.pending.find(&key)) {
-            Some(first) if first.digest == request.digest => first.replies.push(reply),
-            Some(_) => self.pending.hold(reply, Err(Refusal::KeyReused(key.command_id))),
-            None => self.decide(key, request, &actor, source, reply),
+        if let Some(submission) = self.as_new(submission)
+            && let Some(submission) = self.let_wait(submission)
+        {
+            self.decide(submission);
         }
     }
 
-    fn decide(&mut self, key: CommandKey, request: Request, actor: &Actor, source: Source, reply: Reply) {
-        match self.speculation.decide(&request, actor, source, self.settings.limits) {
+    /// As [`Writer::process`], for a command that has waited.
+    pub(super) fn process_now(&mut self, submission: Submission) {
+        if let Some(submission) = self.as_new(submission) {
+            self.decide(submission);
+        }
+    }
+
+    /// The command, unless it was sent before.
+    fn as_new(&mut self, submission: Submission) -> Option<Submission> {
+        let key = submission.key();
+        if let Some(answer) = self.remembered(&key, &submission.request) {
+            let _ = submission.reply.send(answer);
+            return None;
+        }
+        let under_way = self.in_flight.as_mut().and_then(|in_flight| in_flight.batch.find(&key));
+        match under_way.or_else(|| self.pending.find(&key)) {
+            Some(first) if first.digest == submission.request.digest => first.replies.push(submission.reply),
+            Some(_) => self.pending.hold(submission.reply, Err(Refusal::KeyReused(key.command_id))),
+            None => return Some(submission),
+        }
+        None
+    }
+
+    fn decide(&mut self, submission: Submission) {
+        let key = submission.key();
+        let Submission { request, actor, source, reply } = submission;
+        match self.speculation.decide(&request, &actor, source, self.settings.limits) {
             // An answer without events is true only if the state it was decided on is: it waits until that is durable,
             // and known to be the newest.
             Err(rejection) => self.pending.hold(reply, Err(Refusal::Rejected(rejection))),
@@ -268,12 +290,25 @@ impl Writer {
         self.end = appended.end;
         if !appended.offsets.is_empty() {
             self.ledger.write().commit(&mut batch, &appended.offsets);
+            self.set_aside(batch.projects());
             self.snapshots.take_if_due(&self.log, self.partition, &self.ledger);
         }
         if batch.events.iter().any(|event| may_free_work(event)) {
             self.wake_waiting();
         }
         batch.answer(|decided| Ok(decided.accepted.clone()), |answer| answer);
+    }
+
+    /// Lets finished tasks of these projects leave memory, beyond those that are kept.
+    pub(super) fn set_aside(&mut self, projects: impl IntoIterator<Item = ProjectId>) {
+        let mut ledger = self.ledger.write();
+        for project_id in projects {
+            ledger.set_aside(project_id, |task| self.speculation.set_aside(task));
+        }
+    }
+
+    pub(super) fn batch_in_flight(&mut self) -> Option<&mut Batch> {
+        self.in_flight.as_mut().map(|in_flight| &mut in_flight.batch)
     }
 
     pub(super) fn wake_waiting(&self) {

@@ -1,9 +1,11 @@
 //! Agent output: checked against the lease, numbered without gaps, passed to the log. It must never become an event.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use muster_domain::id::RunId;
 use muster_domain::rejection::Rejection;
+use muster_domain::state::Task;
 use muster_schemas::AgentOutput;
 use muster_schemas::api::{OutputRequest, OutputResponse};
 use muster_service_kit::{Problem, codes};
@@ -11,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::key_locks::KeyLocks;
 use super::{CommandService, Error, Who};
-use crate::partition::Refusal;
+use crate::partition::{Refusal, fetch};
 use crate::problem::{OUTPUT_GAP, not_a_member, of_refusal, task_not_found};
 
 /// Runs remembered before those that have ended are forgotten.
@@ -59,7 +61,8 @@ impl CommandService {
         let partition = self.0.log.partition_for(request.project_id);
         let tenure = self.serving(partition).await?;
         let _appending = self.0.output.runs.lock(&run_id).await;
-        self.within(partition, tenure, self.check_output(who, run_id, &request))?;
+        let finished = self.finished_task(who, &request).await?;
+        self.within(partition, tenure, self.check_output(who, run_id, &request, finished.as_deref()))?;
         let first = request.first_line_number;
         let given = request.lines.len() as u64;
         // What was taken in another tenure may have been continued by another instance since.
@@ -97,7 +100,29 @@ impl CommandService {
         Ok(OutputResponse { next_line_number })
     }
 
-    fn check_output(&self, who: &Who, run_id: RunId, request: &OutputRequest) -> Result<(), Problem> {
+    /// The task, if it is one that has left memory and that the caller may know of.
+    async fn finished_task(&self, who: &Who, request: &OutputRequest) -> Result<Option<Arc<Task>>, Problem> {
+        let OutputRequest { project_id, task_id, .. } = *request;
+        if !who.actor.admin && !self.is_member(who, project_id) {
+            return Ok(None);
+        }
+        let Some(absent) = self.partition_of(project_id).committed().absent(project_id, task_id) else {
+            return Ok(None);
+        };
+        let log = self.0.log.as_ref();
+        fetch(log, log.partition_for(project_id), absent).await.map(Some).map_err(|error| {
+            tracing::warn!(%task_id, %error, "a finished task cannot be read from the log");
+            Problem::new(codes::UNAVAILABLE).detail("The log does not give back the task; try again.").retry_after_s(1)
+        })
+    }
+
+    fn check_output(
+        &self,
+        who: &Who,
+        run_id: RunId,
+        request: &OutputRequest,
+        finished: Option<&Task>,
+    ) -> Result<(), Problem> {
         let OutputRequest { project_id, task_id, fencing_token, .. } = *request;
         if !who.actor.admin && !self.is_member(who, project_id) {
             return Err(not_a_member());
@@ -105,7 +130,7 @@ impl CommandService {
         let ledger = self.partition_of(project_id).committed();
         let state =
             ledger.project(project_id).ok_or_else(|| of_refusal(Refusal::Rejected(Rejection::ProjectNotFound)))?;
-        let task = state.tasks.get(&task_id).ok_or_else(|| task_not_found(task_id))?;
+        let task = state.task(task_id).or(finished).ok_or_else(|| task_not_found(task_id))?;
         let run = task.run(run_id).ok_or_else(|| of_refusal(Refusal::Rejected(Rejection::RunNotFound { run_id })))?;
         if state.holds_lease(task_id, run_id, fencing_token) {
             return Ok(());

@@ -9,6 +9,7 @@ mod claims;
 mod commands;
 mod faults;
 mod fields;
+mod finished;
 mod foreign;
 mod idempotency;
 mod instances;

@@ -53,7 +53,7 @@ pub struct ProjectState {
     pub tasks: Tasks,
     /// Finished tasks that are not in memory: what is known of them. Whoever folds a history without setting tasks aside
     /// has none.
-    #[serde(default, skip_serializing_if = "OrdMap::is_empty")]
+    #[serde(default)]
     pub aside: OrdMap<TaskId, Aside>,
     /// Sessions by id: those at work, and of those that ended the newest.
     pub sessions: OrdMap<SessionId, Arc<Session>>,

@@ -53,6 +53,7 @@ reference! {
     "command.description_max_bytes": "Longest description, in bytes of UTF-8.",
     "command.idempotency_window": "How many of a project's latest command ids are remembered, so that a repeated command gets its first answer.",
     "command.snapshot_every_events": "Events of a partition after which a snapshot of its state is kept, so that another instance takes it over without reading the whole history; 0 keeps none. Large partitions wait for more events.",
+    "command.finished_tasks_in_memory": "How many finished tasks of a project stay in memory, the newest; others are read from the log when a command is about them. 0 keeps all.",
     "command.lease_default_ms": "Lease of a claim that names no duration, in milliseconds.",
     "command.lease_max_ms": "Longest lease a claim may ask for, in milliseconds.",
     "command.advertised_url": "Where other instances of the command service reach this one; by default the address it listens on, which must then be one that others can reach.",

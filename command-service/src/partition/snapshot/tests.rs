@@ -12,12 +12,17 @@ use super::super::ledger::Ledger;
 use super::super::replay::catch_up;
 use super::super::testing::{Accepted, Chance, history, log_of};
 use super::{Image, Snapshots};
+use crate::settings::Settings;
 
 const WINDOW: usize = 50;
 
+fn settings() -> Arc<Settings> {
+    Arc::new(Settings { idempotency_window: WINDOW, finished_tasks_in_memory: 3, ..Settings::default() })
+}
+
 async fn caught_up(log: &MemoryLog) -> Ledger {
     let log: Arc<dyn EventLog> = Arc::new(log.clone());
-    let ledger = RwLock::new(Ledger::new(WINDOW));
+    let ledger = RwLock::new(Ledger::new(&settings()));
     catch_up(&log, 0, &ledger, &mut HashSet::new()).await.unwrap();
     ledger.into_inner()
 }

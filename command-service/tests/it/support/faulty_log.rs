@@ -35,6 +35,9 @@ pub struct FaultyLog {
     gate: Arc<Mutex<Option<Arc<Semaphore>>>>,
     waiting: Arc<AtomicUsize>,
     sizes: Arc<Mutex<Vec<usize>>>,
+    /// Whether reads wait, and how many do.
+    hold_reads: Arc<tokio::sync::watch::Sender<bool>>,
+    reads_held: Arc<AtomicUsize>,
     /// Of a hundred appends, how many fail by chance.
     percent: Arc<AtomicUsize>,
     chance: Arc<parking_lot::Mutex<Chance>>,
@@ -58,6 +61,8 @@ impl FaultyLog {
             gate: Arc::default(),
             waiting: Arc::default(),
             sizes: Arc::default(),
+            hold_reads: Arc::new(tokio::sync::watch::Sender::new(false)),
+            reads_held: Arc::default(),
             percent: Arc::default(),
             chance: Arc::new(parking_lot::Mutex::new(Chance(7))),
         }
@@ -90,6 +95,16 @@ impl FaultyLog {
     pub async fn open_gate(&self, gate: &Semaphore) {
         *self.gate.lock().await = None;
         gate.add_permits(1000);
+    }
+
+    /// Whether reads wait from now on.
+    pub fn hold_reads(&self, hold: bool) {
+        self.hold_reads.send_replace(hold);
+    }
+
+    /// How many reads wait.
+    pub fn reads_held(&self) -> usize {
+        self.reads_held.load(Ordering::SeqCst)
     }
 
     /// How many appends wait at the gate.
@@ -162,6 +177,11 @@ impl EventLog for FaultyLog {
     }
 
     async fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<LogRecord>, Error> {
+        if *self.hold_reads.borrow() {
+            self.reads_held.fetch_add(1, Ordering::SeqCst);
+            let _ = self.hold_reads.subscribe().wait_for(|hold| !hold).await;
+            self.reads_held.fetch_sub(1, Ordering::SeqCst);
+        }
         self.inner.read(partition, from, max).await
     }
 
