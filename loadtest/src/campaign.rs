@@ -13,6 +13,7 @@ mod chance;
 mod plan;
 
 mod backing;
+mod machine;
 mod process;
 mod proxy;
 mod stage;

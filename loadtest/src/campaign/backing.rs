@@ -52,6 +52,11 @@ impl Postgres {
         Ok(())
     }
 
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.server.as_mut().is_some_and(PostgresServer::is_running)
+    }
+
     /// URL of `database`, made when there is none.
     pub fn database(&self, database: &str) -> anyhow::Result<String> {
         let server = self.server.as_ref().ok_or_else(|| anyhow::anyhow!("Postgres does not run"))?;
@@ -121,6 +126,11 @@ impl Kafka {
         Ok(())
     }
 
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.server.as_mut().is_some_and(KafkaServer::is_running)
+    }
+
     /// Where clients connect without a link in between.
     pub fn bootstrap(&self) -> String {
         self.server.as_ref().map(KafkaServer::bootstrap).unwrap_or_default()
@@ -152,6 +162,11 @@ impl Kafka {
     }
 }
 
+/// Where the broker keeps everything.
+pub fn broker_folder(folder: &Path) -> PathBuf {
+    folder.join("kafka")
+}
+
 /// A broker and its registry.
 pub async fn start_kafka(
     folder: &Path,
@@ -159,7 +174,7 @@ pub async fn start_kafka(
     short_lived: bool,
 ) -> anyhow::Result<(Kafka, RegistryServer)> {
     let registry = folder.join("registry");
-    let broker = folder.join("kafka");
+    let broker = broker_folder(folder);
     let (broker, registry) = tokio::join!(Kafka::start(&broker, ways_in, short_lived), start_registry(&registry));
     Ok((broker?, registry?))
 }

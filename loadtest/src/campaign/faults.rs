@@ -146,7 +146,8 @@ impl Faults {
             }
             Kind::PostgresKill => self.kill_postgres(lasting).await,
             Kind::RebalanceStorm => self.storm(self.service(&planned.target)?).await,
-            Kind::DiskFull | Kind::ClockJump => anyhow::bail!("not on this machine"),
+            Kind::DiskFull => self.fill_disk(lasting).await,
+            Kind::ClockJump => self.jump_clock(planned, lasting).await,
         }
     }
 
@@ -184,6 +185,39 @@ impl Faults {
         link.set(mode);
         tokio::time::sleep(Duration::from_millis(planned.duration_ms)).await;
         link.set(Mode::Pass);
+        Ok(())
+    }
+
+    /// Whatever keeps files there may end of it, and is started again once there is room.
+    async fn fill_disk(&self, lasting: Duration) -> anyhow::Result<()> {
+        let disk = self.stage.disk.as_ref().context("there is no small disk")?;
+        disk.fill()?;
+        tokio::time::sleep(lasting).await;
+        disk.free()?;
+        if self.stage.kafka.is_some() {
+            tokio::time::sleep(WATCH_EVERY).await;
+            return self.start_broker_if_ended().await;
+        }
+        tokio::time::sleep(WATCH_EVERY).await;
+        if self.stage.postgres.lock().await.is_running() { Ok(()) } else { self.kill_postgres(Duration::ZERO).await }
+    }
+
+    async fn start_broker_if_ended(&self) -> anyhow::Result<()> {
+        let ended = match &self.stage.kafka {
+            Some(broker) => !broker.lock().await.is_running(),
+            None => false,
+        };
+        if ended { self.kill_broker(Duration::ZERO).await } else { Ok(()) }
+    }
+
+    /// Forwards by minutes or hours, or back by less than a minute.
+    async fn jump_clock(&self, planned: &Planned, lasting: Duration) -> anyhow::Result<()> {
+        const JUMPS_S: [i64; 4] = [-40, 90, 3_700, -5];
+        let (_, clock) = self.stage.clock.as_ref().context("there is no clock that jumps")?;
+        let jump = JUMPS_S.get(usize::try_from(planned.choice % 4)?).copied().unwrap_or(60);
+        clock.jump(jump)?;
+        tokio::time::sleep(lasting).await;
+        clock.jump(0)?;
         Ok(())
     }
 
@@ -229,8 +263,18 @@ impl Faults {
         }
     }
 
-    /// Mends every link and waits until every service is ready.
+    /// Mends everything and waits until every service is ready.
     pub async fn heal(&self) -> anyhow::Result<()> {
+        if let Some(disk) = &self.stage.disk {
+            disk.free()?;
+        }
+        if let Some((_, clock)) = &self.stage.clock {
+            clock.jump(0)?;
+        }
+        self.start_broker_if_ended().await?;
+        if !self.stage.postgres.lock().await.is_running() {
+            self.kill_postgres(Duration::ZERO).await?;
+        }
         for link in self.stage.links.values() {
             link.set(Mode::Pass);
         }

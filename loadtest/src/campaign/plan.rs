@@ -65,7 +65,8 @@ pub fn plan(options: &Options, able: impl Fn(Kind) -> bool) -> Vec<Planned> {
 fn planned(kind: Kind, options: &Options, chance: &mut Chance) -> Planned {
     let target = match kind {
         Kind::Kill | Kind::Freeze => service(options, chance),
-        Kind::ClockJump | Kind::RebalanceStorm => instance_name(chance.below(options.instances)),
+        Kind::RebalanceStorm => instance_name(chance.below(options.instances)),
+        Kind::ClockJump => format!("clock of {}", instance_name(clock_instance(options))),
         Kind::Cut | Kind::Partition | Kind::Delay | Kind::Reset => link(options, chance),
         Kind::ExecutedButTimedOut => command_link(options, chance),
         Kind::DelayedEndTxn => format!("{} to log", instance_name(chance.below(options.instances))),
@@ -83,10 +84,15 @@ fn planned(kind: Kind, options: &Options, chance: &mut Chance) -> Planned {
         Kind::Cut | Kind::Delay | Kind::ExecutedButTimedOut | Kind::DelayedEndTxn => chance.between(200, 1_500),
         Kind::BrokerFreeze => chance.between(500, 3_000),
         Kind::DiskFull => chance.between(500, 1_500),
-        Kind::ClockJump => chance.between(500, 3_000),
+        Kind::ClockJump => chance.between(1_500, 3_000),
         Kind::BrokerKill | Kind::PostgresKill | Kind::Reset | Kind::RebalanceStorm => chance.between(0, 200),
     };
     Planned { kind, target, wait_ms: chance.between(50, 1_200), duration_ms, choice: chance.next() }
+}
+
+/// The instance whose clock jumps. The others keep the system's own.
+pub fn clock_instance(options: &Options) -> usize {
+    options.instances.saturating_sub(1)
 }
 
 /// Instances most of the time; now and then the read side.

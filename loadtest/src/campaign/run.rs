@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::faults::{Done, Faults};
 use super::history::{self, Entry, OffsetSample};
+use super::machine;
 use super::options::{Kind, Options};
 use super::plan::{self, applies};
 use super::process;
@@ -64,7 +65,8 @@ async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Resu
     let mut machine = Machine::here();
     let not_run = not_run(options);
     let plan = plan::plan(options, |kind| !not_run.contains_key(&kind));
-    let stage = Arc::new(Stage::start(options, folder, mark).await.context("starting servers and services")?);
+    let kinds = plan.iter().map(|planned| planned.kind).collect();
+    let stage = Arc::new(Stage::start(options, folder, mark, &kinds).await.context("starting servers and services")?);
     let path = folder.join("history.jsonl");
     let recorder = Recorder::create(&path)?;
     let world = Arc::new(World::new(options, &stage, recorder.clone())?);
@@ -244,12 +246,10 @@ fn offsets(row: &[String], at_ns: u64) -> Option<OffsetSample> {
 
 /// Kinds that were asked for and cannot be had here, with the reason.
 fn not_run(options: &Options) -> BTreeMap<Kind, String> {
-    [Kind::DiskFull, Kind::ClockJump]
-        .into_iter()
-        .filter(|kind| options.kinds.is_empty() || options.kinds.contains(kind))
-        .filter(|kind| applies(*kind, options.log))
-        .map(|kind| (kind, "not on this machine".to_owned()))
-        .collect()
+    let wanted = |kind: Kind| (options.kinds.is_empty() || options.kinds.contains(&kind)) && applies(kind, options.log);
+    let reasons = [(Kind::DiskFull, machine::no_small_disk as fn() -> _), (Kind::ClockJump, machine::no_clock)];
+    let reasons = reasons.into_iter().filter(|(kind, _)| wanted(*kind));
+    reasons.filter_map(|(kind, reason)| Some((kind, reason()?))).collect()
 }
 
 /// Where programs are when nothing else is said: beside this one.

@@ -2,7 +2,7 @@
 //!
 //! It knows how services are configured; it must never know what clients ask of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,9 @@ use muster_test_kit::registry::RegistryServer;
 use tokio::sync::Mutex;
 
 use super::backing::{self, Kafka, Postgres};
-use super::options::{LogKind, Options};
+use super::machine::{Clock, SmallDisk};
+use super::options::{Kind, LogKind, Options};
+use super::plan;
 use super::process::{MARK, Process, Recipe};
 use super::proxy::{Link, Protocol};
 
@@ -52,6 +54,10 @@ pub struct Stage {
     pub addresses: Addresses,
     /// Marks the processes of this campaign.
     pub mark: String,
+    /// The disk under the log, where it can be full.
+    pub disk: Option<SmallDisk>,
+    /// The clock of one instance, where it can jump, with the instance's name.
+    pub clock: Option<(String, Clock)>,
     _registry: Option<RegistryServer>,
 }
 
@@ -81,8 +87,13 @@ pub const SUBSCRIBER_LINK: &str = "subscriber to query";
 
 impl Stage {
     /// Starts all of it in `folder` and waits until all of it is ready.
-    pub async fn start(options: &Options, folder: &Path, mark: &str) -> anyhow::Result<Self> {
+    pub async fn start(options: &Options, folder: &Path, mark: &str, kinds: &BTreeSet<Kind>) -> anyhow::Result<Self> {
         let links = links(options).await?;
+        let under_log = match options.log {
+            LogKind::Kafka => backing::broker_folder(folder),
+            LogKind::Postgres => folder.join("postgres"),
+        };
+        let disk = kinds.contains(&Kind::DiskFull).then(|| SmallDisk::mount(&under_log)).transpose()?;
         let named = |name: &str| links.get(name).cloned().with_context(|| format!("no link {name}"));
         let log_names = log_users(options).map(|user| format!("{user} to log")).collect::<Vec<_>>();
         let log_links = log_names.iter().map(|name| named(name)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -109,7 +120,19 @@ impl Stage {
             },
             registry_url: registry.as_ref().map(RegistryServer::url),
         };
-        let cook = Cook { options, folder, mark, links: &links, postgres: &postgres, addresses: &addresses };
+        std::fs::create_dir_all(folder.join("services"))?;
+        let clock = kinds.contains(&Kind::ClockJump).then(|| Clock::told_by(folder.join("services/clock"))).flatten();
+        let clock = clock.map(|clock| (instance_name(plan::clock_instance(options)), clock));
+        let (postgres_ref, addresses_ref, clock_ref) = (&postgres, &addresses, clock.as_ref());
+        let cook = Cook {
+            options,
+            folder,
+            mark,
+            links: &links,
+            postgres: postgres_ref,
+            addresses: addresses_ref,
+            clock: clock_ref,
+        };
         let instances = (0..options.instances).map(|index| cook.instance(index)).collect::<anyhow::Result<_>>()?;
         let (projector, query) = (cook.projector()?, cook.query()?);
         let stage = Self {
@@ -120,6 +143,8 @@ impl Stage {
             kafka: kafka.map(Mutex::new),
             addresses,
             mark: mark.to_owned(),
+            disk,
+            clock,
             _registry: registry,
             links,
         };
@@ -222,6 +247,7 @@ struct Cook<'a> {
     links: &'a BTreeMap<String, Arc<Link>>,
     postgres: &'a Postgres,
     addresses: &'a Addresses,
+    clock: Option<&'a (String, Clock)>,
 }
 
 impl Cook<'_> {
@@ -237,7 +263,10 @@ impl Cook<'_> {
         let name = instance_name(index);
         let peers = self.link(&format!("peer to {name}"))?;
         let ways_in = vec![Arc::clone(self.link(&client_link(index))?), Arc::clone(peers)];
-        let environment = self.environment(&name)?;
+        let mut environment = self.environment(&name)?;
+        if let Some((_, clock)) = self.clock.filter(|(whose, _)| *whose == name) {
+            environment.extend(clock.environment());
+        }
         self.process(
             &name,
             "command-service",
