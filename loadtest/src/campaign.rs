@@ -24,6 +24,7 @@ mod workload;
 
 mod faults;
 
+mod logs;
 mod verdict;
 
 mod run;

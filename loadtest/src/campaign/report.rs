@@ -40,11 +40,11 @@ pub struct Report {
     pub not_run: BTreeMap<Kind, String>,
     /// Times a service ended by itself and was started again.
     pub exits: u64,
-    /// Transactions an operator's tool had to end.
-    pub operator_aborts: u64,
+    /// Transactions of dead writers that hung in the broker and that the next writer ended.
+    pub hanging_transactions_ended: u64,
     /// Commands by what became of them.
     pub commands: Commands,
-    /// Milliseconds from the loss of an owner to a partition's next service, as the instances measured it.
+    /// From the begin of each takeover until the partition was served, as the instances measured it.
     pub takeovers: Option<Takeovers>,
     /// What each checker looked at and found.
     pub checks: Vec<Finding>,
@@ -98,11 +98,11 @@ pub struct Takeovers {
     /// How many.
     pub count: u64,
     /// Median, in milliseconds.
-    pub p50_ms: f64,
+    pub p50_ms: u64,
     /// The 99th of a hundred, in milliseconds.
-    pub p99_ms: f64,
+    pub p99_ms: u64,
     /// The longest, in milliseconds.
-    pub max_ms: f64,
+    pub max_ms: u64,
 }
 
 /// One violation.
@@ -222,14 +222,13 @@ impl Report {
         }
         self.write_commands(&mut table);
         if let Some(Takeovers { count, p50_ms, p99_ms, max_ms }) = self.takeovers {
-            let _ =
-                writeln!(table, "\n{count} takeovers: p50 {p50_ms:.0} ms, p99 {p99_ms:.0} ms, longest {max_ms:.0} ms.");
+            let _ = writeln!(table, "\n{count} takeovers: p50 {p50_ms} ms, p99 {p99_ms} ms, longest {max_ms} ms.");
         }
         let _ = writeln!(
             table,
-            "\nServices ended by themselves {} times. Transactions ended by an operator's tool: {}.\n\n\
+            "\nServices ended by themselves {} times. Hanging transactions ended by the next writer: {}.\n\n\
              | invariant | checker | looked at | violations |\n|---|---|--:|--:|",
-            self.exits, self.operator_aborts,
+            self.exits, self.hanging_transactions_ended,
         );
         for Finding { number, checker, examined, violations, .. } in &self.checks {
             let _ = writeln!(table, "| {number} | {checker} | {examined} | {violations} |");

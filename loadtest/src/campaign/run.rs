@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::faults::{Done, Faults};
 use super::history::{self, Entry, OffsetSample};
+use super::logs::Told;
 use super::machine;
 use super::options::{Kind, Options};
 use super::plan::{self, applies};
@@ -80,6 +81,7 @@ async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Resu
 
     let history = tokio::task::spawn_blocking(move || history::read(&path)).await??;
     let commands = report::count_commands(&history, seconds);
+    let told = Told::read(&folder.join("services"))?;
     let checks = verdict(&stage, history).await?;
     let mut violations = done.violations;
     violations.extend(Found::all(&checks));
@@ -97,9 +99,9 @@ async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Resu
         disturbed: stage.links.iter().map(|(name, link)| (name.clone(), link.touched())).collect(),
         not_run,
         exits: done.exits,
-        operator_aborts: 0,
+        hanging_transactions_ended: told.hanging_ended,
         commands,
-        takeovers: None,
+        takeovers: told.takeovers(),
         checks,
         violations,
         kept: None,

@@ -264,6 +264,15 @@ impl Cook<'_> {
         let peers = self.link(&format!("peer to {name}"))?;
         let ways_in = vec![Arc::clone(self.link(&client_link(index))?), Arc::clone(peers)];
         let mut environment = self.environment(&name)?;
+        environment.extend(pairs([
+            ("MUSTER_COMMAND__ADVERTISED_URL", format!("http://127.0.0.1:{}", peers.port()).as_str()),
+            ("MUSTER_COMMAND__SESSION_TIMEOUT_MS", &Options::SESSION_TIMEOUT_MS.to_string()),
+            // Below a client's own patience, so that most requests are answered.
+            ("MUSTER_COMMAND__HANDOVER_PATIENCE_MS", "1500"),
+            ("MUSTER_LOG__GIVE_BACK_TIMEOUT_MS", "2000"),
+            // Often enough that takeovers begin from snapshots.
+            ("MUSTER_COMMAND__SNAPSHOT_EVERY_EVENTS", "300"),
+        ]));
         if let Some((_, clock)) = self.clock.filter(|(whose, _)| *whose == name) {
             environment.extend(clock.environment());
         }
@@ -330,6 +339,7 @@ impl Cook<'_> {
             ("MUSTER_AUTH__TOKENS", &format!("[{}]", tokens.join(", "))),
             ("MUSTER_READ_STORE__URL", &read),
             ("MUSTER_TELEMETRY__LOG_LEVEL", "info,sqlx=error"),
+            ("MUSTER_TELEMETRY__LOG_FORMAT", "json"),
         ]);
         if let Some(mutant) = &self.options.mutant {
             environment.push(("MUSTER_MUTANT".to_owned(), mutant.clone()));
