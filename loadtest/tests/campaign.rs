@@ -20,7 +20,7 @@ async fn slice(log: LogKind) -> Report {
         faults: 0,
         each: Some(EACH),
         commands: 500,
-        seconds_max: 90,
+        seconds_max: 60,
         kinds: Vec::new(),
         instances: 2,
         clients: 10,

@@ -78,6 +78,7 @@ impl Postgres {
     /// Ends it without writing anything more: what it acknowledged must be on disk already.
     pub async fn kill(&mut self) {
         let Some(mut server) = self.server.take() else { return };
+        self.ways_in.iter().for_each(|link| link.lead_nowhere());
         // Killed outright, its children would live on for a moment and keep it from starting again.
         drop(signal(server.id(), SIGQUIT));
         wait::until(GONE_WITHIN, || {
@@ -139,6 +140,7 @@ impl Kafka {
     /// Ends it without warning.
     pub async fn kill(&mut self) {
         let Some(mut server) = self.server.take() else { return };
+        self.ways_in.iter().for_each(|link| link.lead_nowhere());
         drop(signal(server.id(), SIGKILL));
         wait::until(GONE_WITHIN, || {
             let gone = (!server.is_running()).then_some(());

@@ -22,8 +22,8 @@ use super::stage::{Shared, Stage, until_ready};
 /// Faults at the same time.
 const AT_ONCE: usize = 2;
 /// With nothing acknowledged for so long, the next fault waits a while.
-const QUIET: Duration = Duration::from_secs(4);
-const PATIENCE: Duration = Duration::from_secs(30);
+const QUIET: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(6);
 /// How often a server that does not start is started again.
 const STARTS_MAX: u32 = 5;
 /// How often processes are looked at.

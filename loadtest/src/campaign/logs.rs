@@ -38,7 +38,7 @@ impl Told {
     fn add(&mut self, line: &str) {
         if line.contains(TAKEN_OVER) {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
-            self.takeovers_ms.extend(line["fields"]["read_ms"].as_u64());
+            self.takeovers_ms.extend(line["read_ms"].as_u64());
         } else if line.contains(TRANSACTION_ENDED) {
             self.hanging_ended += 1;
         }
@@ -60,8 +60,8 @@ mod tests {
     fn takeovers_are_found_among_other_lines() {
         let mut told = Told::default();
         for line in [
-            r#"{"level":"INFO","fields":{"message":"the partition is taken over","partition":1,"read_ms":7}}"#,
-            r#"{"level":"INFO","fields":{"message":"listening"}}"#,
+            r#"{"level":"INFO","message":"the partition is taken over","partition":1,"read_ms":7}"#,
+            r#"{"level":"INFO","message":"listening"}"#,
             "not JSON",
         ] {
             told.add(line);

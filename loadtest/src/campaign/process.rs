@@ -162,6 +162,7 @@ impl Process {
     pub async fn kill(&mut self) {
         self.wanted = false;
         let Some(mut server) = self.server.take() else { return };
+        self.ways_in.iter().for_each(|link| link.lead_nowhere());
         drop(signal(server.id(), SIGKILL));
         wait::until(GONE_WITHIN, || {
             let gone = server.exited().map(drop);

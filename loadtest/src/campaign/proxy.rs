@@ -98,6 +98,11 @@ impl Link {
         self.upstream.send_replace(port);
     }
 
+    /// Leads nowhere until told otherwise: another process may get the port of one that ended.
+    pub fn lead_nowhere(&self) {
+        self.upstream.send_replace(0);
+    }
+
     /// Does this from now on.
     pub fn set(&self, mode: Mode) {
         self.state.send_modify(|state| state.mode = mode);

@@ -61,6 +61,8 @@ pub struct FaultCount {
     pub done: u64,
     /// Faults that could not be.
     pub failed: u64,
+    /// Why they could not.
+    pub failures: Vec<String>,
     /// By target.
     pub targets: BTreeMap<String, u64>,
 }
@@ -146,8 +148,9 @@ pub fn count_faults(done: &[Done]) -> BTreeMap<Kind, FaultCount> {
     let mut counts: BTreeMap<Kind, FaultCount> = BTreeMap::new();
     for fault in done {
         let count = counts.entry(fault.planned.kind).or_default();
-        if fault.failure.is_some() {
+        if let Some(failure) = &fault.failure {
             count.failed += 1;
+            count.failures.push(failure.clone());
         } else {
             count.done += 1;
             *count.targets.entry(fault.planned.target.clone()).or_default() += 1;
@@ -216,6 +219,11 @@ impl Report {
             let targets: Vec<_> = count.targets.iter().map(|(target, times)| format!("{target} {times}")).collect();
             let failed = if count.failed > 0 { format!(" ({} failed)", count.failed) } else { String::new() };
             let _ = writeln!(table, "| {} | {}{failed} | {} |", name(kind), count.done, targets.join(", "));
+        }
+        for (kind, count) in &self.faults {
+            for failure in &count.failures {
+                let _ = writeln!(table, "| {} | failed | {} |", name(kind), failure.lines().next().unwrap_or_default());
+            }
         }
         for (kind, why) in &self.not_run {
             let _ = writeln!(table, "| {} | not run | {why} |", name(kind));

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::call::{Caller, Operation, is_final};
 use super::{Card, Project, Sent, World};
 use crate::campaign::chance::Chance;
+use crate::campaign::history::End;
 
 /// Shares of what happens, of a hundred each.
 const TWICE_AT_ONCE: u64 = 5;
@@ -44,8 +45,8 @@ async fn step(caller: &mut Caller, chance: &mut Chance, world: &World) {
         && let Some(sent) = world.one_for_later(chance)
     {
         if sent.user == caller.user() {
-            // Long after others went past it: the answer must be the same.
-            caller.send(&sent.operation, chance.below(world.instances.len())).await;
+            // Long after others went past it. What was carried out has the same answer; what was refused may be taken now.
+            caller.settle_again(&sent.operation, chance).await;
         } else {
             world.keep_for_later(sent, chance);
         }
@@ -58,8 +59,10 @@ async fn step(caller: &mut Caller, chance: &mut Chance, world: &World) {
     if chance.percent(TWICE_AT_ONCE) {
         let indexes = [chance.below(world.instances.len()), chance.below(world.instances.len())];
         let ends = caller.send_twice(&operation, indexes).await;
-        if let Some(end) = ends.iter().find(|end| is_final(end)) {
-            caller.learn(&operation, end);
+        // Where one was refused, the other may yet have been carried out.
+        if ends.iter().all(is_final) {
+            let told = ends.iter().find(|end| matches!(end, End::Ok(_))).or(ends.first());
+            told.into_iter().for_each(|end| caller.learn(&operation, end));
             return;
         }
     }

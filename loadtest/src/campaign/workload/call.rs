@@ -186,6 +186,15 @@ impl Caller {
 
     /// Sends `operation` until its fate is known, or for so long that it is given up and left for the end.
     pub async fn settle(&mut self, operation: &Operation, chance: &mut Chance) -> End {
+        let end = self.settle_again(operation, chance).await;
+        if is_final(&end) {
+            self.learn(operation, &end);
+        }
+        end
+    }
+
+    /// The same for a command that was settled before.
+    pub async fn settle_again(&mut self, operation: &Operation, chance: &mut Chance) -> End {
         let instances = self.world.instances.len();
         let mut index = chance.below(instances);
         let begun = tokio::time::Instant::now();
@@ -201,24 +210,19 @@ impl Caller {
             }
             end = self.send(operation, index).await;
         }
-        self.learn(operation, &end);
+        if !is_final(&end) {
+            self.world.never_learned(Sent { user: self.user, operation: operation.clone() });
+        }
         end
     }
 
     /// Notes for all clients what became of a command.
     pub fn learn(&self, operation: &Operation, end: &End) {
-        match end {
-            End::Ok(answer) => {
-                self.world.recorder.count_acknowledged();
-                let project_id = answer.project_id.or(operation.project_id);
-                if let Some(project) = self.world.projects.iter().find(|project| Some(project.id) == project_id) {
-                    project.saw(answer.task_id, answer.sequence, answer.position);
-                }
-            }
-            end if !is_final(end) => {
-                self.world.never_learned(Sent { user: self.user, operation: operation.clone() });
-            }
-            _ => {}
+        let End::Ok(answer) = end else { return };
+        self.world.recorder.count_acknowledged();
+        let project_id = answer.project_id.or(operation.project_id);
+        if let Some(project) = self.world.projects.iter().find(|project| Some(project.id) == project_id) {
+            project.saw(answer.task_id, answer.sequence, answer.position);
         }
     }
 }
