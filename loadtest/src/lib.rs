@@ -13,6 +13,7 @@ mod report;
 mod servers;
 
 mod dev;
+mod service;
 
 pub mod scenario;
 
@@ -21,3 +22,4 @@ pub use measure::{Bounds, Side};
 pub use mix::Mix;
 pub use report::{Figure, Machine, Report};
 pub use servers::{Database, Kafka, Postgres};
+pub use service::Programs;

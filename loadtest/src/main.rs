@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use muster_loadtest::{Bounds, Database, Figure, Kafka, Log, Machine, Postgres, Report, scenario};
+use muster_loadtest::{Bounds, Database, Figure, Kafka, Log, Machine, Postgres, Programs, Report, scenario};
 
 /// Measures Muster beside what the same machine does at best in the same run.
 ///
@@ -52,6 +52,9 @@ struct Measure {
     /// The program `muster`, for what goes from end to end; the one beside this program when left out.
     #[arg(long)]
     muster: Option<PathBuf>,
+    /// The folder with `command-service` and `empty-handler`; that of this program when left out.
+    #[arg(long)]
+    programs: Option<PathBuf>,
     /// Writes the figures as JSON to this file too.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -86,6 +89,12 @@ enum Scenario {
     EndToEndEmbedded,
     /// The same with the log in Kafka.
     EndToEndKafka,
+    /// Commands to a command service with its log in Kafka, one for each HTTP request.
+    CommandsHttp,
+    /// The same, 100 for each request.
+    CommandsBatch,
+    /// The same, one at a time.
+    Latency,
 }
 
 #[tokio::main]
@@ -154,6 +163,28 @@ async fn measure(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> an
         }
         Scenario::EndToEndEmbedded => end_to_end(arguments, Log::Embedded, bounds).await,
         Scenario::EndToEndKafka => end_to_end(arguments, Log::Kafka, bounds).await,
+        Scenario::CommandsHttp | Scenario::CommandsBatch | Scenario::Latency => {
+            commands(scenario, arguments, bounds).await
+        }
+    }
+}
+
+async fn commands(scenario: Scenario, arguments: &Arguments, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
+    let programs =
+        arguments.programs.as_deref().map_or_else(Programs::beside, |folder| Ok(Programs::within(folder)))?;
+    let kafka = Kafka::start().await?;
+    let kafka = kafka.address();
+    let batch = |default: usize| arguments.batches.as_ref().and_then(|sizes| sizes.first().copied()).unwrap_or(default);
+    match scenario {
+        Scenario::CommandsHttp => {
+            let mut figures = Vec::new();
+            for spread in [(64, 1, 1), (64, 8, 12)] {
+                figures.extend(scenario::commands::http::run(&programs, &kafka, spread, batch(1024), bounds).await?);
+            }
+            Ok(figures)
+        }
+        Scenario::CommandsBatch => scenario::commands::batch::run(&programs, &kafka, 4, batch(2000), bounds).await,
+        _ => scenario::commands::latency::run(&programs, &kafka, bounds).await,
     }
 }
 

@@ -5,4 +5,5 @@ pub mod append_kafka;
 pub mod append_postgres;
 pub mod project;
 
+pub mod commands;
 pub mod end_to_end;

@@ -4,6 +4,7 @@ mod support;
 
 mod append;
 mod checks;
+mod commands;
 mod project;
 
 mod end_to_end;

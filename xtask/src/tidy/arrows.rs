@@ -30,7 +30,7 @@ const INNER: [(&str, &[&str]); 14] = [
         ],
     ),
     // Beside the client, what it measures its baselines with.
-    ("loadtest", &["client", "event-log", "read-store", "test-kit"]),
+    ("loadtest", &["client", "event-log", "read-store", "service-kit", "test-kit"]),
     ("test-kit", &[]),
     ("xtask", &[]),
 ];
