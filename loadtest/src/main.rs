@@ -169,7 +169,7 @@ async fn measure(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> an
     }
 }
 
-async fn commands(scenario: Scenario, arguments: &Arguments, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
+async fn commands(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {
     let programs =
         arguments.programs.as_deref().map_or_else(Programs::beside, |folder| Ok(Programs::within(folder)))?;
     let kafka = Kafka::start().await?;
