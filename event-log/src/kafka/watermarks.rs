@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::renewable::Renewable;
 use super::{KafkaConfig, clients, errors, number};
@@ -10,6 +12,9 @@ use crate::{Error, LogOffset};
 
 /// Shortest time-out of a question.
 const ASK_MIN: Duration = Duration::from_millis(10);
+/// Pauses between two looks at an end that is waited for: short at first, as a mark is written right after its commit.
+const PAUSE_FIRST: Duration = Duration::from_micros(50);
+const PAUSE_LAST: Duration = Duration::from_millis(5);
 
 /// Two consumers that consume nothing, one of each isolation level: the level decides what the broker calls the end.
 pub(super) struct Watermarks {
@@ -51,7 +56,26 @@ impl Watermarks {
 
     /// The last stable offset.
     pub(super) fn committed_end(&self, topic: &str, partition: u32) -> Result<LogOffset, Error> {
-        self.committed(topic, partition).map(|(_, end)| end)
+        self.committed_end_within(topic, partition, self.timeout)
+    }
+
+    /// The last stable offset by one request, where both watermarks are two: every command waits for this.
+    fn committed_end_within(&self, topic: &str, partition: u32, timeout: Duration) -> Result<LogOffset, Error> {
+        let failed = |error: &KafkaError| errors::unavailable(topic, partition, error);
+        let both = || self.committed_within(topic, partition, timeout).map(|(_, end)| end);
+        let found = self.committed.ask(|client| {
+            let mut asked = TopicPartitionList::with_capacity(1);
+            // In place of a time stands the mark that asks for the end.
+            asked.add_partition_offset(topic, number(partition), Offset::End)?;
+            client.offsets_for_times(asked, timeout)
+        });
+        let found = found.map_err(|error| failed(&error))?;
+        let Some(element) = found.find_partition(topic, number(partition)) else { return both() };
+        match (element.error(), element.offset()) {
+            (Ok(()), Offset::Offset(end)) => Ok(LogOffset(end)),
+            // Nothing was answered for the partition, or by a broker that leads it no more: the other way finds the leader.
+            _ => both(),
+        }
     }
 
     /// The end of everything that is in the partition now.
@@ -81,9 +105,10 @@ impl Watermarks {
         wanted: LogOffset,
         deadline: Instant,
     ) -> Result<LogOffset, Error> {
+        let mut pause = PAUSE_FIRST;
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).clamp(ASK_MIN, self.timeout.max(ASK_MIN));
-            let (_, end) = self.committed_within(topic, partition, left)?;
+            let end = self.committed_end_within(topic, partition, left)?;
             if end >= wanted {
                 return Ok(end);
             }
@@ -95,7 +120,8 @@ impl Watermarks {
                 );
                 return Err(Error::Unavailable { reason });
             }
-            std::thread::sleep(Duration::from_micros(200));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE_LAST);
         }
     }
 }
