@@ -60,6 +60,9 @@ struct Measure {
     json: Option<PathBuf>,
 }
 
+/// Each waits for the group to notice.
+const TAKEOVERS_MAX: u32 = 5;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Transport {
     /// TCP on the loopback address.
@@ -95,6 +98,8 @@ enum Scenario {
     CommandsBatch,
     /// The same, one at a time.
     Latency,
+    /// From a killed command service to the next one's first answer.
+    Takeover,
 }
 
 #[tokio::main]
@@ -163,7 +168,7 @@ async fn measure(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> an
         }
         Scenario::EndToEndEmbedded => end_to_end(arguments, Log::Embedded, bounds).await,
         Scenario::EndToEndKafka => end_to_end(arguments, Log::Kafka, bounds).await,
-        Scenario::CommandsHttp | Scenario::CommandsBatch | Scenario::Latency => {
+        Scenario::CommandsHttp | Scenario::CommandsBatch | Scenario::Latency | Scenario::Takeover => {
             commands(scenario, arguments, bounds).await
         }
     }
@@ -182,6 +187,14 @@ async fn commands(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> a
                 figures.extend(scenario::commands::http::run(&programs, &kafka, spread, batch(1024), bounds).await?);
             }
             Ok(figures)
+        }
+        Scenario::Takeover => {
+            let events = match arguments.batches.as_deref() {
+                Some([few, many]) => (*few, *many),
+                _ => (10_000, 1_000_000),
+            };
+            let rounds = arguments.rounds.min(TAKEOVERS_MAX);
+            scenario::takeover::run(&programs.command_service, &kafka, events, rounds).await
         }
         Scenario::CommandsBatch => scenario::commands::batch::run(&programs, &kafka, 4, batch(2000), bounds).await,
         _ => scenario::commands::latency::run(&programs, &kafka, bounds).await,

@@ -7,3 +7,4 @@ pub mod project;
 
 pub mod commands;
 pub mod end_to_end;
+pub mod takeover;

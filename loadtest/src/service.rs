@@ -124,6 +124,20 @@ impl Service {
         self.server.log_tail()
     }
 
+    /// Waits until it shows a metric above 0.
+    pub async fn wait_for(&self, metric: &str, within: Duration) -> anyhow::Result<()> {
+        let url = format!("{}/metrics", self.url);
+        let is_there = wait::until(within, || {
+            let asked = reqwest::get(&url);
+            async move {
+                let text = asked.await.ok()?.text().await.ok()?;
+                let value = text.lines().find_map(|line| line.strip_prefix(metric)?.trim().parse::<f64>().ok())?;
+                (value > 0.0).then_some(())
+            }
+        });
+        is_there.await.with_context(|| format!("{metric} did not come:\n{}", self.log_tail()))
+    }
+
     /// Ends it without warning.
     pub fn kill(&self) -> anyhow::Result<()> {
         Ok(signal(self.server.id(), SIGKILL)?)

@@ -4,7 +4,7 @@ pub mod batch;
 pub mod http;
 pub mod latency;
 
-mod board;
+pub(super) mod board;
 
 use muster_event_log::kafka::{KafkaConfig, KafkaLog};
 use muster_event_log::limits::Record;
@@ -32,6 +32,6 @@ async fn records(log: &LogPlace<'_>, count: usize) -> anyhow::Result<Vec<Record>
 }
 
 /// Topics of a run of their own.
-fn prefix() -> String {
+pub(super) fn prefix() -> String {
     format!("loadtest-{}", Uuid::now_v7().simple())
 }

@@ -1,6 +1,7 @@
 //! Commands over HTTP, through the real programs.
 
 use muster_loadtest::scenario::commands::{batch, http, latency};
+use muster_loadtest::scenario::takeover;
 use muster_loadtest::{Bounds, Figure, Programs};
 use muster_test_kit::shared_kafka;
 
@@ -34,4 +35,13 @@ async fn commands_stand_beside_what_is_under_them() {
     check(&http::run(&programs, kafka, (4, 2, 2), 8, &BOUNDS).await.unwrap(), "empty handler", 8);
     check(&batch::run(&programs, kafka, 2, 400, &BOUNDS).await.unwrap(), "bare producer", 400);
     check(&latency::run(&programs, kafka, &BOUNDS).await.unwrap(), "bare transaction", 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_is_timed() {
+    let (programs, kafka) = (programs(), shared_kafka().await);
+    let figures = takeover::run(&programs.command_service, kafka, (50, 100), 1).await.unwrap();
+    let [figure] = &figures[..] else { panic!("{figures:?}") };
+    assert_eq!((figure.muster.batches, figure.limit.batches), (1, 1));
+    assert!(figure.muster.p50_ms > 0.0 && figure.limit.p50_ms > 0.0, "{figure:?}");
 }

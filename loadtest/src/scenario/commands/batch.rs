@@ -93,8 +93,8 @@ impl Batches {
         self.lanes = done.into_iter().collect::<anyhow::Result<_>>()?;
         let after = self.transactions().await?;
         let (events, transactions) = (after.0 - before.0, after.1 - before.1);
-        if transactions > 0 {
-            self.per_transaction.store(usize::try_from(events / transactions)?.max(1), Ordering::Relaxed);
+        if let Some(mean) = events.checked_div(transactions) {
+            self.per_transaction.store(usize::try_from(mean)?.max(1), Ordering::Relaxed);
         }
         Ok(took)
     }
