@@ -9,7 +9,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
-use super::clients::Quiet;
+use super::clients::{DropElsewhere, Quiet};
 use super::watermarks::Watermarks;
 use super::{KafkaConfig, clients, errors, number, records};
 use crate::decode::RawRecord;
@@ -106,7 +106,13 @@ impl Shared {
         from: LogOffset,
         max: usize,
     ) -> Result<Vec<(LogOffset, RawRecord)>, Error> {
-        let records = self.poll(&consumer, partition, from, max)?;
+        let records = match self.poll(&consumer, partition, from, max) {
+            Ok(records) => records,
+            Err(error) => {
+                drop(DropElsewhere::new(consumer));
+                return Err(error);
+            }
+        };
         // One that came to the end would not say so again; it must be told anew where to read.
         let at = (records.len() == max).then(|| records.last().map(|(offset, _)| (partition, offset.next()))).flatten();
         if at.is_none() {
@@ -115,6 +121,8 @@ impl Shared {
         let mut idle = self.idle.lock();
         if idle.len() < IDLE_MAX {
             idle.push(Idle { consumer, at });
+        } else {
+            drop(DropElsewhere::new(consumer));
         }
         Ok(records)
     }

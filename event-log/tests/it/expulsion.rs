@@ -7,13 +7,17 @@ use std::time::Duration;
 use muster_event_log::kafka::{KafkaConfig, KafkaLog};
 use muster_event_log::postgres::{PostgresConfig, PostgresLog};
 use muster_event_log::{Error, EventLog};
-use muster_test_kit::{eventually, kafka, shared};
+use muster_test_kit::{eventually, kafka, postgres, process, shared};
 
 use crate::harness::instance::{Board, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
+use crate::harness::postgres::Postgres;
 use crate::harness::proxy::Proxy;
-use crate::harness::{DEADLINE, Harness, PARTITIONS, events, postgres::Postgres, project_in};
+use crate::harness::{DEADLINE, Harness, PARTITIONS, events, project_in};
 
 const AT_ONCE: Duration = Duration::ZERO;
+
+const SIGQUIT: i32 = 3;
+const SIGKILL: i32 = 9;
 
 /// `cut` is held up beyond the session timeout. Its partitions go to `steady`, it hears that it lost them, it can no
 /// longer write, and it shares again once it is back.
@@ -74,6 +78,72 @@ async fn an_instance_cut_off_from_kafka_is_expelled_and_returns() {
     let cut = Arc::new(KafkaLog::connect(&through).await.unwrap());
     is_expelled_and_returns(steady, cut, &proxy).await;
     server.stop();
+    drop(std::fs::remove_dir_all(folder));
+}
+
+/// A server that crashes takes no instance with it: they share again when it is back.
+async fn outlive_a_crash<S>(logs: [Arc<dyn EventLog>; 2], crash: impl Future<Output = S>) {
+    let board = Arc::new(Board::default());
+    let [one, other] = &logs;
+    let one = Instance::join(&**one, "one", &board, AT_ONCE).await;
+    let other = Instance::join(&**other, "other", &board, AT_ONCE).await;
+    settled(&[&one, &other]).await;
+    let _server = crash.await;
+    settled(&[&one, &other]).await;
+    // Also by the servers' own word, not only as last seen.
+    for instance in [&one, &other] {
+        eventually(DEADLINE, || async {
+            instance.membership.refresh().await.is_ok_and(|owners| {
+                owners.len() == PARTITIONS as usize && owners.values().any(|url| **url == *instance.url)
+            })
+        })
+        .await;
+    }
+    settled(&[&one, &other]).await;
+    one.leave().await;
+    settled(&[&other]).await;
+    other.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_outlive_a_crash_of_postgres() {
+    let folder = shared::new_folder("log-members-postgres");
+    let options = postgres::Options::throw_away(&folder);
+    let server = postgres::PostgresServer::start(options.clone()).await.unwrap();
+    let config = PostgresConfig {
+        partitions: PARTITIONS,
+        max_connections: 6,
+        ..PostgresConfig::new(server.ensure_database("log").unwrap())
+    };
+    let connect = async || Arc::new(PostgresLog::connect(&config).await.unwrap());
+    outlive_a_crash([connect().await, connect().await], async {
+        let port = server.port();
+        process::signal(server.id(), SIGQUIT).unwrap();
+        drop(server);
+        postgres::PostgresServer::start(postgres::Options { port: Some(port), ..options }).await.unwrap()
+    })
+    .await;
+    drop(std::fs::remove_dir_all(folder));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_outlive_a_crash_of_kafka() {
+    let folder = shared::new_folder("log-members-kafka");
+    let options = kafka::Options::throw_away(&folder);
+    let server = kafka::KafkaServer::start(options.clone()).await.unwrap();
+    let config = KafkaConfig {
+        partitions: PARTITIONS,
+        topic_prefix: "members".to_owned(),
+        ..KafkaConfig::new(server.bootstrap(), &muster_test_kit::shared_kafka().await.registry_url)
+    };
+    let connect = async || Arc::new(KafkaLog::connect(&config).await.unwrap());
+    outlive_a_crash([connect().await, connect().await], async {
+        let port = server.bootstrap().rsplit(':').next().unwrap().parse().unwrap();
+        process::signal(server.id(), SIGKILL).unwrap();
+        drop(server);
+        kafka::KafkaServer::start(kafka::Options { port: Some(port), ..options }).await.unwrap()
+    })
+    .await;
     drop(std::fs::remove_dir_all(folder));
 }
 

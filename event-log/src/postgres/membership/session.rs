@@ -53,6 +53,8 @@ pub(super) struct Life {
 /// What a session holds.
 #[derive(Default)]
 struct Held {
+    /// Whether the others knew of this member.
+    entered: bool,
     partitions: BTreeSet<u32>,
     giving: FuturesUnordered<BoxFuture<'static, (u32, bool)>>,
     /// Given back, and the tables do not know it yet.
@@ -71,7 +73,10 @@ impl Life {
             }
             match end {
                 End::Left => return,
-                End::Lost(reason) => tracing::warn!(reason, "the place among the instances was lost; joining again"),
+                End::Lost(reason) if held.entered => {
+                    tracing::warn!(reason, "the place among the instances was lost; joining again");
+                }
+                End::Lost(reason) => tracing::debug!(reason, "the members cannot be joined yet"),
             }
             self.owners.send_replace(Arc::default());
             tokio::select! {
@@ -106,6 +111,7 @@ impl Life {
             Ok(Err(error)) => return End::Lost(error.to_string()),
             Err(_) => return End::Lost("the database did not answer in time".to_owned()),
         };
+        held.entered = true;
         let end = self.keep(&mut connection, &me, held).await;
         // Gently, so that the server ends the session at once; and not for ever.
         drop(tokio::time::timeout(VISIT, connection.close()).await);

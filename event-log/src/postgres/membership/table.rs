@@ -15,8 +15,12 @@ use crate::Owners;
 /// Key of the advisory lock under which the tables are changed.
 const TABLE_LOCK: i64 = 0x6d75_7374_6572 + 1;
 
-/// How long a member may pause in the middle of a change before the server ends its session.
-const PAUSE_MAX: &str = "1s";
+/// How long a member may pause in the middle of a change before the server ends its session, at least, in milliseconds:
+/// a machine may be busy.
+const PAUSE_MIN_MS: u64 = 1_000;
+
+/// And at most, whatever its session timeout is.
+const PAUSE_MAX_MS: u64 = 10_000;
 
 /// This member.
 #[derive(Debug, Clone)]
@@ -47,7 +51,7 @@ pub(super) struct View {
 /// Registers `me` and holds its lock from now on.
 pub(super) async fn enter(connection: &mut PgConnection, me: &Me) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, false)")
-        .bind(PAUSE_MAX)
+        .bind(me.session_timeout_ms.div_euclid(3).clamp(PAUSE_MIN_MS, PAUSE_MAX_MS).to_string())
         .execute(&mut *connection)
         .await?;
     // Before the row: a row whose lock is free is a dead member's.
