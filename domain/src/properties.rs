@@ -233,12 +233,24 @@ proptest! {
         prop_assert_eq!(plain.state, thrifty.whole_state());
     }
 
+    /// From text that names fields, and from bytes that only count them, as snapshots are.
     #[test]
-    fn a_state_returns_from_json_and_finds_the_same(steps in proptest::collection::vec(step(), 1..60)) {
-        let state = steps.iter().fold(given_project(), play).state;
-        let returned: ProjectState = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
-        prop_assert!(returned.tasks.index_follows());
-        prop_assert_eq!(returned, state);
+    fn a_state_returns_from_its_encodings_and_finds_the_same(
+        steps in proptest::collection::vec(fruitful_step(), 1..60),
+        aside in proptest::bool::ANY,
+    ) {
+        let mut scenario = steps.iter().fold(given_project(), play);
+        for n in 1..7 {
+            aside.then(|| scenario.set_aside(n));
+        }
+        let json = serde_json::to_vec(&scenario.state).unwrap();
+        let bytes = rmp_serde::to_vec(&scenario.state).unwrap();
+        let returned: [ProjectState; 2] =
+            [serde_json::from_slice(&json).unwrap(), rmp_serde::from_slice(&bytes).unwrap()];
+        for state in returned {
+            prop_assert!(state.tasks.index_follows());
+            prop_assert_eq!(&state, &scenario.state);
+        }
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub const ENDED_SESSIONS_KEPT: usize = 64;
 ///
 /// A clone costs the same however large the project is, and shares with the original all that neither changes later:
 /// [`apply`](Self::apply) copies the tasks and sessions that an event touches, and nothing else.
+///
+/// Snapshots are written in an encoding that counts fields: none may be left out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ProjectState {
     /// The project; none before its first event.
