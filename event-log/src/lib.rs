@@ -13,6 +13,7 @@ mod record;
 
 mod decode;
 mod framing;
+mod mutant;
 mod stalls;
 mod tail;
 

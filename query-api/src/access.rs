@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_domain::id::{ProjectId, RunId, TaskId};
 use muster_read_store::ReadStore;
 use muster_read_store::query::{Run, Task};
-use muster_service_kit::{Caller, Problem, codes};
+use muster_service_kit::{Caller, Problem, codes, mutant};
 use tokio::time::{Instant, timeout_at};
 
 use crate::fault::{Fault, Result};
@@ -28,7 +28,8 @@ impl Access {
 
     /// Whether `caller` may see the project now.
     pub async fn may_see(&self, caller: &Caller, project_id: ProjectId) -> Result<bool> {
-        Ok(caller.principal.admin || self.store.member_role(project_id, caller.user()).await?.is_some())
+        let may_see = caller.principal.admin || mutant::is("leak_to_strangers");
+        Ok(may_see || self.store.member_role(project_id, caller.user()).await?.is_some())
     }
 
     /// Lets `caller` into the project, once it is at `min_position`: `false` when they may not see it.

@@ -11,6 +11,7 @@ use crate::apply::Tables;
 use crate::dead_letter::parked_in;
 use crate::error::{Doing, Error};
 use crate::history::{History, HistoryEnd, lock_ends, store_ends};
+use crate::mutant;
 use crate::notify::announce_positions;
 use crate::offset::{lock_offset, move_offset};
 use crate::store::ReadStore;
@@ -57,6 +58,13 @@ impl ReadStore {
             .filter(|(offset, event)| *offset >= stored && !parked.contains(&event.project_id))
             .map(|(_, event)| event.as_ref())
             .collect();
+        if mutant::is("offset_outside_transaction") {
+            let mut apart = self.begin().await?;
+            drop(transaction);
+            move_offset(&mut apart, partition, next_offset).await?;
+            apart.commit().await.doing("committing an offset")?;
+            transaction = self.begin().await?;
+        }
         let mut applied = self.write(&mut transaction, &fresh, Gaps::Refuse).await?;
         applied.skipped += records.len() - fresh.len();
         move_offset(&mut transaction, partition, next_offset).await?;
@@ -90,9 +98,15 @@ impl ReadStore {
         let mut history = History::default();
         let mut moved = BTreeMap::new();
         for event in next {
-            tables.apply(event);
+            if !(mutant::is("stale_row") && event.sequence % 50 == 7) {
+                tables.apply(event);
+            }
             let end = ends.entry(event.project_id).or_default();
-            history.push(event, end)?;
+            if mutant::is("drop_row") && event.position % 50 == 7 {
+                end.position = event.position;
+            } else {
+                history.push(event, end)?;
+            }
             moved.insert(event.project_id, end.clone());
         }
         applied.events = history.len();

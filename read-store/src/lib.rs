@@ -3,6 +3,7 @@
 //! Knows SQL and the domain's events. It must never know of the log, of HTTP, or of who may see what.
 
 mod error;
+mod mutant;
 mod store;
 mod table;
 mod text;

@@ -6,6 +6,7 @@ pub mod config;
 pub mod health;
 pub mod json;
 pub mod limits;
+pub mod mutant;
 pub mod problem;
 pub mod serve;
 pub mod shutdown;

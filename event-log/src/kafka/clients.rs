@@ -5,7 +5,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, ClientContext};
 
 use super::KafkaConfig;
-use crate::Error;
+use crate::{Error, mutant};
 
 /// Room for headers and key beside the largest value, within the broker's default limit for a batch.
 const RECORD_ROOM_BYTES: usize = 40_000;
@@ -39,11 +39,17 @@ pub(super) fn producer(config: &KafkaConfig) -> ClientConfig {
 pub(super) fn transactional(config: &KafkaConfig, partition: u32) -> ClientConfig {
     let mut client = producer(config);
     client
-        .set("transactional.id", format!("{}-{partition}", config.topic_prefix))
+        .set("transactional.id", transactional_id(config, partition))
         .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
         // Each append is one batch already.
         .set("linger.ms", "0");
     client
+}
+
+/// The same whoever writes the partition: that is what fences an earlier writer.
+fn transactional_id(config: &KafkaConfig, partition: u32) -> String {
+    let id = format!("{}-{partition}", config.topic_prefix);
+    if mutant::is("skip_fencing") { format!("{id}-{}", uuid::Uuid::now_v7()) } else { id }
 }
 
 /// A consumer that is told what to read, sees only what is committed, and never starts elsewhere than told.
@@ -51,7 +57,7 @@ pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
     let mut client = base(config);
     client
         .set("group.id", format!("{}-reader", config.topic_prefix))
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", if mutant::is("read_uncommitted") { "read_uncommitted" } else { "read_committed" })
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_domain::id::{ProjectId, RunId};
 use muster_read_store::{Error, Listener, ReadStore, Wakeup};
-use muster_service_kit::Shutdown;
+use muster_service_kit::{Shutdown, mutant};
 use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 
@@ -67,7 +67,13 @@ impl Live {
         let start = self.0.store.project_position(project_id).await?;
         committed.raise(start);
         let feed = self.feed(project_id, start, committed);
-        Ok(EventCursor::new(self.0.store.clone(), project_id, feed, after.unwrap_or(start)))
+        let mut after = after.unwrap_or(start);
+        if mutant::is("resume_skips") {
+            after += 1;
+        } else if mutant::is("resume_repeats") {
+            after = after.saturating_sub(1);
+        }
+        Ok(EventCursor::new(self.0.store.clone(), project_id, feed, after))
     }
 
     /// Every line of a run's output behind `after`, in order.

@@ -40,7 +40,9 @@ impl Environment {
 }
 
 fn is_configuration(name: &str) -> bool {
-    name.starts_with(PREFIX) && !name.starts_with(IGNORED_PREFIX) && !IGNORED.contains(&name)
+    // A program that can make no mistake on purpose refuses to be told to.
+    let chooses_mistake = cfg!(feature = "mutants") && name == "MUSTER_MUTANT";
+    name.starts_with(PREFIX) && !name.starts_with(IGNORED_PREFIX) && !IGNORED.contains(&name) && !chooses_mistake
 }
 
 /// `MUSTER_HTTP__PORT` -> `["http", "port"]`.
