@@ -10,12 +10,16 @@ pub mod settings;
 
 mod connect;
 mod digest;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod ownership;
 mod partition;
 mod problem;
 mod service;
 
 pub use connect::connect_log;
+#[cfg(feature = "mutants")]
+pub use mutants::leave_a_process;
 pub use problem::CODES;
 pub use repository::{GitProbe, RepositoryProbe, TrustEverything};
 pub use service::{CommandService, Elsewhere, Error, Options, Submitted, Who};

@@ -40,6 +40,8 @@ async fn main() -> anyhow::Result<()> {
     if authenticator.is_empty() {
         tracing::warn!("no token is configured: every command will be refused (`auth.tokens`)");
     }
+    #[cfg(feature = "mutants")]
+    muster_command_service::leave_a_process();
     let log = connect_log(&config).await?;
     let probe: Arc<dyn RepositoryProbe> =
         if arguments.trust_repositories { Arc::new(TrustEverything) } else { Arc::new(GitProbe) };

@@ -22,7 +22,10 @@ pub(super) async fn claim(
     ProblemBytes(body): ProblemBytes,
 ) -> Result<Response, Error> {
     let request: ClaimRequest = shapes().one("ClaimRequest").parse(&body)?;
-    Ok(match service.claim(&who, key, &request).await? {
+    let order = service.claim(&who, key, &request).await?;
+    #[cfg(feature = "mutants")]
+    let order = crate::mutants::given_before(order);
+    Ok(match order {
         Some(order) => Json(order).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })

@@ -109,6 +109,18 @@ impl Batch {
         }
     }
 
+    /// Tells those who wait for its commands that they are durable, which they are not.
+    #[cfg(feature = "mutants")]
+    pub(super) fn acknowledge_early(&mut self) {
+        if muster_service_kit::mutant::is("acknowledge_before_commit") {
+            for decided in &mut self.commands {
+                for reply in decided.replies.drain(..) {
+                    let _ = reply.send(Ok(decided.accepted.clone()));
+                }
+            }
+        }
+    }
+
     /// What its commands come to, with their keys and digests.
     pub(super) fn outcomes(&self) -> impl Iterator<Item = (&CommandKey, &str, Outcome)> {
         let commands = self.commands.iter();

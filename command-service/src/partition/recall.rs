@@ -2,6 +2,7 @@
 
 use muster_domain::event::{Event, EventData};
 use muster_event_log::DEFAULT_MAX_VALUE_BYTES;
+use muster_service_kit::mutant;
 
 use super::handle::{Accepted, Refusal};
 use super::ledger::Ledger;
@@ -16,7 +17,10 @@ pub(super) fn recall(ledger: &Ledger, key: &CommandKey, digest: &str) -> Option<
     if !known.is_of(digest) {
         return Some(Err(Refusal::KeyReused(key.command_id)));
     }
-    let outcome = known.outcome;
+    let mut outcome = known.outcome;
+    if mutant::is("repeat_answer_differs") {
+        outcome.position += 1;
+    }
     let order = outcome
         .claim
         .as_ref()

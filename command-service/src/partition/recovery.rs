@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use muster_domain::id::ProjectId;
 use muster_event_log::{Error, EventLog, PartitionWriter};
+use muster_service_kit::mutant;
 use parking_lot::RwLock;
 
 use super::batch::Batch;
@@ -62,7 +63,9 @@ impl Writer {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
             }
         }
-        self.speculation.reset(touched, &self.ledger.read());
+        if cause.is_none() || !mutant::is("skip_rollback") {
+            self.speculation.reset(touched, &self.ledger.read());
+        }
         self.answer_lost(lost, cause.as_ref());
         metrics::counter!("muster_command_takeovers_total").increment(1);
         metrics::histogram!("muster_command_takeover_seconds").record(started.elapsed().as_secs_f64());
@@ -129,6 +132,11 @@ impl Writer {
         }
         let ledger = self.ledger.read();
         for batch in lost {
+            if mutant::is("answer_lost_as_refused") {
+                let gone = || Err(Refusal::Rejected(muster_domain::rejection::Rejection::ProjectNotFound));
+                batch.answer(|_| gone(), |_| gone());
+                continue;
+            }
             let refusal = final_refusal.clone().filter(|_| batch.command_count() == 1).unwrap_or(NOT_TAKEN);
             batch.answer(
                 |decided| recall(&ledger, &decided.key, &decided.digest).unwrap_or_else(|| Err(refusal.clone())),

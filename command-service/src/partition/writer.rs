@@ -12,7 +12,7 @@ use muster_domain::event::Event;
 use muster_domain::id::{CommandId, ProjectId};
 use muster_domain::model::Source;
 use muster_event_log::{Appended, Error, EventLog, LogOffset, PartitionWriter};
-use muster_service_kit::Shutdown;
+use muster_service_kit::{Shutdown, mutant};
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
@@ -176,8 +176,13 @@ impl Writer {
         } else {
             self.alone = self.alone.saturating_sub(1);
             let events = batch.events.clone();
+            #[cfg(feature = "mutants")]
+            batch.acknowledge_early();
             async move {
+                #[cfg(not(feature = "mutants"))]
                 let result = writer.append(end, &events).await;
+                #[cfg(feature = "mutants")]
+                let result = crate::mutants::append(writer.as_mut(), end, &events).await;
                 (writer, result)
             }
             .boxed()
@@ -220,6 +225,8 @@ impl Writer {
     fn decide(&mut self, submission: Submission) {
         let key = submission.key();
         let Submission { request, actor, source, reply } = submission;
+        #[cfg(feature = "mutants")]
+        let request = crate::mutants::request(request, |id| self.speculation.project(id));
         match self.speculation.decide(&request, &actor, source, self.settings.limits) {
             // An answer without events is true only if the state it was decided on is: it waits until that is durable,
             // and known to be the newest.
@@ -238,7 +245,7 @@ impl Writer {
         if let Some(reason) = ledger.unreadable(request.project_id) {
             return Some(Err(Refusal::Unreadable(reason.to_owned())));
         }
-        recall(&ledger, key, &request.digest)
+        if mutant::is("apply_twice") { None } else { recall(&ledger, key, &request.digest) }
     }
 
     fn accept(&mut self, key: CommandKey, request: Request, events: Vec<Event>, reply: Reply) {

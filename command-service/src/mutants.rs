@@ -1,0 +1,89 @@
+//! Mistakes on purpose that need more than a condition. Only built with the feature `mutants`, to show that fault campaigns
+//! notice them. Nothing else may use it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_domain::command::{Command, WorkOrder};
+use muster_domain::decide::Request;
+use muster_domain::event::Event;
+use muster_domain::id::{ProjectId, RunId, TaskId};
+use muster_domain::state::ProjectState;
+use muster_event_log::{Appended, Error, LogOffset, PartitionWriter};
+use muster_service_kit::mutant;
+use parking_lot::Mutex;
+
+/// Long enough that a process is killed meanwhile now and then.
+const COMMIT_LATE: Duration = Duration::from_millis(150);
+
+/// The request as a careless writer would take it.
+pub(crate) fn request<'s>(mut request: Request, state: impl Fn(ProjectId) -> Option<&'s ProjectState>) -> Request {
+    if mutant::is("ignore_expected_sequence") {
+        request.expected_sequence = None;
+    }
+    if mutant::is("accept_stale_token") {
+        let state = state(request.project_id);
+        match &mut request.command {
+            Command::ReportRun(report) => {
+                under_any_lease(state, report.task_id, &mut report.run_id, &mut report.fencing_token)
+            }
+            Command::RenewLease(renew) => {
+                under_any_lease(state, renew.task_id, &mut renew.run_id, &mut renew.fencing_token)
+            }
+            _ => {}
+        }
+    }
+    request
+}
+
+/// Whoever reports, it counts for whoever holds the lease.
+fn under_any_lease(state: Option<&ProjectState>, task_id: TaskId, run_id: &mut RunId, token: &mut u64) {
+    let Some(task) = state.and_then(|state| state.tasks.get(&task_id)) else { return };
+    let live = task.live_runs().find_map(|run| Some((run.id, run.lease.as_ref()?.fencing_token)));
+    if let Some((live_run, live_token)) = live {
+        (*run_id, *token) = (live_run, live_token);
+    }
+}
+
+/// An append that is torn in two, or comes late.
+pub(crate) async fn append(
+    writer: &mut dyn PartitionWriter,
+    end: LogOffset,
+    events: &[Arc<Event>],
+) -> Result<Appended, Error> {
+    if mutant::is("acknowledge_before_commit") {
+        tokio::time::sleep(COMMIT_LATE).await;
+    }
+    if !mutant::is("split_command") || events.len() < 2 {
+        return writer.append(end, events).await;
+    }
+    let (first, rest) = events.split_at(events.len() / 2);
+    let first = writer.append(end, first).await?;
+    let rest = writer.append(first.end, rest).await?;
+    Ok(Appended { end: rest.end, offsets: [first.offsets, rest.offsets].concat() })
+}
+
+/// The work that was given last, for whoever asks next.
+pub(crate) fn given_before(order: Option<WorkOrder>) -> Option<WorkOrder> {
+    static LAST: Mutex<Option<WorkOrder>> = Mutex::new(None);
+    if !mutant::is("double_claim") {
+        return order;
+    }
+    match order {
+        Some(order) => {
+            *LAST.lock() = Some(order.clone());
+            Some(order)
+        }
+        None => LAST.lock().take(),
+    }
+}
+
+/// Starts a process that nobody ends.
+pub fn leave_a_process() {
+    if mutant::is("orphan") {
+        let sleep = std::process::Command::new("setsid").args(["sleep", "120"]).spawn();
+        if let Err(error) = sleep {
+            tracing::error!(%error, "no process can be left behind");
+        }
+    }
+}
