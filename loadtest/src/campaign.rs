@@ -29,6 +29,8 @@ mod verdict;
 
 mod run;
 
+pub mod mutants;
+
 pub use options::{Kind, LogKind, Options};
 pub use report::{Found, Report};
 pub use run::{programs_beside_this, run};

@@ -27,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Runs the services under load while they are killed, frozen and cut off, then checks that nothing was lost.
     Campaign(cli::campaign::Arguments),
+    /// Shows that the checkers notice mistakes: runs a campaign for each that the services can be told to make.
+    Mutants(cli::mutants::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -108,6 +110,7 @@ async fn main() -> ExitCode {
     let outcome = match &arguments.command {
         None => run(&arguments.measure).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Campaign(arguments)) => cli::campaign::run(arguments).await,
+        Some(Command::Mutants(arguments)) => cli::mutants::run(arguments).await,
     };
     match outcome {
         Ok(code) => code,

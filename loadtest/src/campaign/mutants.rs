@@ -1,0 +1,247 @@
+//! Mistakes that the services make on purpose, each of which the checkers must notice: a check that cannot fail shows
+//! nothing. The programs must be built with the feature `mutants`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::options::{Kind, LogKind, Options};
+use super::report::Report;
+use crate::Machine;
+use crate::checks::Finding;
+
+/// A mistake, and the faults under which it shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Mutant {
+    /// What `MUSTER_MUTANT` is set to.
+    pub name: &'static str,
+    /// What goes wrong.
+    pub mistake: &'static str,
+    log: LogKind,
+    kinds: &'static [Kind],
+}
+
+/// Faults that end processes and appends, for mistakes that show in nothing else.
+const HARD: &[Kind] = &[Kind::Kill, Kind::PostgresKill, Kind::Freeze];
+/// What happens to every request now and then.
+const SOFT: &[Kind] = &[Kind::Delay, Kind::Reset];
+
+const fn mutant(name: &'static str, log: LogKind, kinds: &'static [Kind], mistake: &'static str) -> Mutant {
+    Mutant { name, mistake, log, kinds }
+}
+
+/// Every mistake there is.
+pub const ALL: &[Mutant] = &[
+    mutant("acknowledge_before_commit", LogKind::Postgres, HARD, "commands are acknowledged before they are durable"),
+    mutant("apply_twice", LogKind::Postgres, SOFT, "a key that was used is not looked for"),
+    mutant(
+        "forget_idempotency_at_takeover",
+        LogKind::Postgres,
+        HARD,
+        "what is read at a takeover leaves no keys behind",
+    ),
+    mutant("repeat_answer_differs", LogKind::Postgres, SOFT, "a repeated command is told another position"),
+    mutant("skip_rollback", LogKind::Postgres, HARD, "what was decided stays after its append failed"),
+    mutant(
+        "answer_lost_as_refused",
+        LogKind::Postgres,
+        HARD,
+        "a command in doubt is refused without a look at the log",
+    ),
+    mutant(
+        "ignore_expected_sequence",
+        LogKind::Postgres,
+        SOFT,
+        "commands are accepted on another state than they expect",
+    ),
+    mutant("split_command", LogKind::Postgres, SOFT, "a command's events are written in two appends"),
+    mutant("double_claim", LogKind::Postgres, SOFT, "who finds no work is given what another was given last"),
+    mutant("accept_stale_token", LogKind::Postgres, SOFT, "what comes under an old token counts for the live lease"),
+    mutant("offset_outside_transaction", LogKind::Postgres, SOFT, "the offset is stored before the rows"),
+    mutant("drop_row", LogKind::Postgres, SOFT, "an event in fifty gets no row in the history"),
+    mutant("stale_row", LogKind::Postgres, SOFT, "some events do not change the rows they are about"),
+    mutant("audit_unchained", LogKind::Postgres, SOFT, "the audit hash leaves out the one before"),
+    mutant("resume_skips", LogKind::Postgres, SOFT, "a subscriber goes on one event too far"),
+    mutant("resume_repeats", LogKind::Postgres, SOFT, "a subscriber goes on one event too early"),
+    mutant("leak_to_strangers", LogKind::Postgres, SOFT, "who is no member sees projects"),
+    mutant("orphan", LogKind::Postgres, SOFT, "a process outlives the service that started it"),
+    mutant(
+        "skip_fencing",
+        LogKind::Kafka,
+        &[Kind::Freeze],
+        "each writer of a partition has a transactional id of its own",
+    ),
+    mutant("skip_tail", LogKind::Kafka, &[Kind::Freeze, Kind::Kill], "a takeover does not read what others wrote"),
+];
+
+/// What became of a mistake.
+#[derive(Debug, Clone, Serialize)]
+pub struct Trial {
+    /// Its name.
+    pub mutant: &'static str,
+    /// What goes wrong.
+    pub mistake: &'static str,
+    /// Which log.
+    pub log: LogKind,
+    /// Kinds of faults beside.
+    pub kinds: &'static [Kind],
+    /// Seconds under load.
+    pub load_seconds: f64,
+    /// Seconds in all: from nothing over servers, load, healing and a rebuild to the checkers' findings.
+    pub seconds: f64,
+    /// Commands acknowledged meanwhile.
+    pub acknowledged: u64,
+    /// Who noticed, with the first thing each saw.
+    pub noticed_by: Vec<Noticed>,
+}
+
+/// A checker that noticed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Noticed {
+    /// The invariant.
+    pub number: &'static str,
+    /// The checker.
+    pub checker: &'static str,
+    /// How often.
+    pub violations: u64,
+    /// The first thing it saw.
+    pub evidence: String,
+}
+
+/// All trials.
+#[derive(Debug, Clone, Serialize)]
+pub struct Trials {
+    /// From which faults and load follow.
+    pub seed: u64,
+    /// Where they ran.
+    pub machine: Machine,
+    /// The same without any mistake, once for each log: nothing must be noticed.
+    pub unchanged: Vec<Trial>,
+    /// Each mistake.
+    pub mutants: Vec<Trial>,
+}
+
+impl Trials {
+    /// Tries the mutants of these names, all when empty, after programs without a mistake. `options` say the rest.
+    pub async fn run(options: &Options, only: &[String]) -> anyhow::Result<Self> {
+        for name in only {
+            anyhow::ensure!(ALL.iter().any(|mutant| mutant.name == name), "there is no mutant {name}");
+        }
+        let chosen: Vec<&Mutant> =
+            ALL.iter().filter(|mutant| only.is_empty() || only.iter().any(|name| name == mutant.name)).collect();
+        let mut trials =
+            Self { seed: options.seed, machine: Machine::here(), unchanged: Vec::new(), mutants: Vec::new() };
+        for log in [LogKind::Postgres, LogKind::Kafka] {
+            if chosen.iter().any(|mutant| mutant.log == log) {
+                let unchanged = Mutant { name: "none", mistake: "no mistake", log, kinds: HARD };
+                trials.unchanged.push(unchanged.try_out(options).await?);
+            }
+        }
+        for mutant in chosen {
+            trials.mutants.push(mutant.try_out(options).await?);
+        }
+        trials.machine.end();
+        Ok(trials)
+    }
+
+    /// Whether each mistake was noticed, and nothing where there was none.
+    pub fn is_proof(&self) -> bool {
+        self.unchanged.iter().all(|trial| trial.noticed_by.is_empty())
+            && self.mutants.iter().all(|trial| !trial.noticed_by.is_empty())
+    }
+
+    /// As a table in Markdown.
+    pub fn table(&self) -> String {
+        let mut table = format!(
+            "Seed {}.\n\n| mutant | log | noticed by | violations | seconds under load | seconds in all | acknowledged |\n|---|---|---|--:|--:|--:|--:|\n",
+            self.seed
+        );
+        for trial in self.unchanged.iter().chain(&self.mutants) {
+            let names: Vec<_> = trial.noticed_by.iter().map(|it| format!("{} {}", it.number, it.checker)).collect();
+            let violations: u64 = trial.noticed_by.iter().map(|it| it.violations).sum();
+            let (names, log) = (if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }, trial.log);
+            let Trial { mutant, load_seconds, seconds, acknowledged, .. } = trial;
+            let _ = writeln!(
+                table,
+                "| {mutant} | {log:?} | {names} | {violations} | {load_seconds:.0} | {seconds:.0} | {acknowledged} |"
+            );
+        }
+        table
+    }
+}
+
+impl Mutant {
+    async fn try_out(&self, options: &Options) -> anyhow::Result<Trial> {
+        let mutant = (self.name != "none").then(|| self.name.to_owned());
+        let options = Options { log: self.log, kinds: self.kinds.to_vec(), mutant, ..options.clone() };
+        let started = Instant::now();
+        let report = super::run(&options).await?;
+        let trial = self.trial(&report, started.elapsed().as_secs_f64());
+        if let Some(kept) = report.kept.filter(|_| options.keep.is_none() && options.mutant.is_some()) {
+            // What a mistake led to is in the report already.
+            drop(std::fs::remove_dir_all(Path::new(&kept)));
+        }
+        Ok(trial)
+    }
+
+    fn trial(&self, report: &Report, seconds: f64) -> Trial {
+        let noticed = |finding: &Finding| Noticed {
+            number: finding.number,
+            checker: finding.checker,
+            violations: finding.violations,
+            evidence: finding.evidence.first().cloned().unwrap_or_default(),
+        };
+        Trial {
+            mutant: self.name,
+            mistake: self.mistake,
+            log: self.log,
+            kinds: self.kinds,
+            load_seconds: report.seconds,
+            seconds,
+            acknowledged: report.commands.acknowledged,
+            noticed_by: report.checks.iter().filter(|finding| finding.violations > 0).map(noticed).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn trial(noticed: bool) -> Trial {
+        let noticed_by = Noticed { number: "I1", checker: "acknowledged-once", violations: 1, evidence: String::new() };
+        Trial {
+            mutant: "m",
+            mistake: "",
+            log: LogKind::Postgres,
+            kinds: SOFT,
+            load_seconds: 1.0,
+            seconds: 2.0,
+            acknowledged: 1,
+            noticed_by: noticed.then_some(noticed_by).into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn it_is_a_proof_when_mistakes_alone_are_noticed() {
+        let trials = |unchanged, mutant| Trials {
+            seed: 1,
+            machine: Machine::here(),
+            unchanged: vec![trial(unchanged)],
+            mutants: vec![trial(true), trial(mutant)],
+        };
+        assert!(trials(false, true).is_proof());
+        assert!(!trials(false, false).is_proof());
+        assert!(!trials(true, true).is_proof());
+        assert!(trials(false, false).table().contains("| m | Postgres | nobody | 0 |"));
+    }
+
+    #[test]
+    fn each_mutant_has_a_name_of_its_own() {
+        assert_eq!(ALL.iter().map(|mutant| mutant.name).collect::<BTreeSet<_>>().len(), ALL.len());
+    }
+}

@@ -1,0 +1,65 @@
+//! `loadtest mutants`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use muster_loadtest::campaign::{LogKind, Options, mutants::Trials, programs_beside_this};
+
+/// What `loadtest mutants` takes.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Tries these alone; all when left out.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// From which faults and load follow.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Faults in each campaign.
+    #[arg(long, default_value_t = 6)]
+    faults: usize,
+    /// Commands to be acknowledged in each campaign.
+    #[arg(long, default_value_t = 600)]
+    commands: u64,
+    /// Seconds after which no further fault begins.
+    #[arg(long, default_value_t = 20)]
+    seconds_max: u64,
+    /// Where the services' programs are, built with the feature `mutants`; beside this one when left out.
+    #[arg(long)]
+    bin_dir: Option<PathBuf>,
+    /// Writes what came of it as JSON to this file too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// Tries mutants out. Fails when one is not noticed, or something is noticed without one.
+pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        seed: arguments.seed,
+        log: LogKind::Postgres,
+        faults: arguments.faults,
+        commands: arguments.commands,
+        seconds_max: arguments.seconds_max,
+        kinds: Vec::new(),
+        each: None,
+        instances: 2,
+        clients: 16,
+        partitions: 4,
+        bin_dir: match &arguments.bin_dir {
+            Some(folder) => std::path::absolute(folder)?,
+            None => programs_beside_this()?,
+        },
+        mutant: None,
+        keep: None,
+        short_lived: true,
+    };
+    let trials = Trials::run(&options, &arguments.only).await?;
+    std::io::stdout().lock().write_all(trials.table().as_bytes())?;
+    if let Some(file) = &arguments.json {
+        let json = serde_json::to_string_pretty(&trials)?;
+        std::fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(if trials.is_proof() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
