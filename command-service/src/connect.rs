@@ -20,6 +20,8 @@ pub async fn connect_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
             let url = section.postgres_url.as_ref();
             let url = url.context("`log.postgres_url` is not set (MUSTER_LOG__POSTGRES_URL)")?;
             LogConfig::Postgres(PostgresConfig {
+                request_timeout_ms: section.postgres_request_timeout_ms,
+                lock_timeout_ms: section.postgres_lock_timeout_ms,
                 give_back_timeout_ms: section.give_back_timeout_ms,
                 ..PostgresConfig::new(url.expose())
             })

@@ -12,6 +12,7 @@ mod retention;
 mod schemas;
 mod setup;
 mod snapshots;
+mod takeover;
 mod wake;
 mod writer;
 
@@ -42,6 +43,8 @@ struct Inner {
     pool: PgPool,
     partitions: u32,
     poll: Duration,
+    request_timeout: Duration,
+    lock_timeout: Duration,
     max_value_bytes: usize,
     give_back_timeout: Duration,
     schema_ids: schemas::SchemaIds,
@@ -53,14 +56,15 @@ struct Inner {
 impl PostgresLog {
     /// Connects, creates the tables and partitions when there are none, and registers this build's schemas.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, Error> {
+        setup::prepare(config).await?;
         let pool = setup::pool(config).await?;
-        setup::migrate(&pool).await?;
-        setup::partitions(&pool, config.partitions).await?;
         let schema_ids = schemas::register(&pool).await?;
         let retention = retention::keep_removing(pool.clone(), config.partitions, config.output_retention_ms);
         Ok(Self(Arc::new(Inner {
             partitions: config.partitions,
             poll: Duration::from_millis(config.poll_interval_ms),
+            request_timeout: Duration::from_millis(config.request_timeout_ms),
+            lock_timeout: Duration::from_millis(config.lock_timeout_ms),
             max_value_bytes: config.max_value_bytes,
             give_back_timeout: Duration::from_millis(config.give_back_timeout_ms),
             schema_ids,
@@ -95,12 +99,12 @@ impl EventLog for PostgresLog {
 
     async fn end(&self, partition: u32) -> Result<LogOffset, Error> {
         self.check(partition)?;
-        read::end(&self.0.pool, partition).await
+        errors::within(self.0.request_timeout, "partitions", read::end(&self.0.pool, partition)).await
     }
 
     async fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<LogRecord>, Error> {
         self.check(partition)?;
-        read::events(&self.0, partition, from, max).await
+        errors::within(self.0.request_timeout, "events", read::events(&self.0, partition, from, max)).await
     }
 
     async fn subscribe(
@@ -114,7 +118,8 @@ impl EventLog for PostgresLog {
         let poll = inner.poll;
         let read = move |from, max| {
             let inner = Arc::clone(&inner);
-            async move { read::events(&inner, partition, from, max).await }.boxed()
+            async move { errors::within(inner.request_timeout, "events", read::events(&inner, partition, from, max)).await }
+                .boxed()
         };
         Ok(tail(from, wake, poll, |record: &LogRecord| record.offset, Box::new(read)))
     }

@@ -100,7 +100,11 @@ async fn connect_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
                 .postgres_url
                 .as_ref()
                 .context("configuration key `log.postgres_url` is not set (MUSTER_LOG__POSTGRES_URL)")?;
-            LogConfig::Postgres(PostgresConfig::new(url.expose()))
+            LogConfig::Postgres(PostgresConfig {
+                request_timeout_ms: config.log.postgres_request_timeout_ms,
+                lock_timeout_ms: config.log.postgres_lock_timeout_ms,
+                ..PostgresConfig::new(url.expose())
+            })
         }
         LogKind::Kafka => LogConfig::Kafka(KafkaConfig {
             topic_prefix: kafka.topic_prefix.clone(),

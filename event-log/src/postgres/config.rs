@@ -16,6 +16,11 @@ pub struct PostgresConfig {
     /// How long an instance that should give a partition back may take to finish with it, in milliseconds. After that
     /// it goes to another all the same.
     pub give_back_timeout_ms: u64,
+    /// How long the database may take to answer, in milliseconds. An append that takes longer counts as indeterminate.
+    pub request_timeout_ms: u64,
+    /// How long a predecessor's connection may keep a partition locked, or stay silent within a transaction, in
+    /// milliseconds. After that it is ended.
+    pub lock_timeout_ms: u64,
     /// Largest event, in bytes.
     pub max_value_bytes: usize,
 }
@@ -30,6 +35,8 @@ impl PostgresConfig {
             poll_interval_ms: 1000,
             output_retention_ms: crate::DEFAULT_OUTPUT_RETENTION_MS,
             give_back_timeout_ms: crate::DEFAULT_GIVE_BACK_TIMEOUT_MS,
+            request_timeout_ms: 10_000,
+            lock_timeout_ms: 2000,
             max_value_bytes: crate::DEFAULT_MAX_VALUE_BYTES,
         }
     }
@@ -44,6 +51,8 @@ impl std::fmt::Debug for PostgresConfig {
             .field("poll_interval_ms", &self.poll_interval_ms)
             .field("output_retention_ms", &self.output_retention_ms)
             .field("give_back_timeout_ms", &self.give_back_timeout_ms)
+            .field("request_timeout_ms", &self.request_timeout_ms)
+            .field("lock_timeout_ms", &self.lock_timeout_ms)
             .field("max_value_bytes", &self.max_value_bytes)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,7 @@
 //! From SQL errors to the log's. It must never call an outcome known that is not.
 
+use std::time::Duration;
+
 use crate::Error;
 
 /// `error` with the constraint and SQLSTATE it names.
@@ -18,6 +20,18 @@ fn describe(table: &str, error: &sqlx::Error) -> String {
 /// An error of a read, or of a write that may be repeated.
 pub(super) fn repeatable(table: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |error| Error::Unavailable { reason: describe(table, &error) }
+}
+
+/// `work` on a table, for so long at most: a server that cannot be reached says nothing at all.
+pub(super) async fn within<T>(
+    timeout: Duration,
+    table: &'static str,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+        let reason = format!("table muster_log.{table}: no answer within {} ms", timeout.as_millis());
+        Err(Error::Unavailable { reason })
+    })
 }
 
 /// An error of the statement that appends events to `partition`.

@@ -13,15 +13,45 @@ use crate::Error;
 /// Key of the advisory lock around creating the schema: `CREATE SCHEMA IF NOT EXISTS` alone is not safe at once.
 const SETUP_LOCK: i64 = 0x6d75_7374_6572;
 
-pub(super) async fn pool(config: &PostgresConfig) -> Result<PgPool, Error> {
+/// What connections of the log call themselves, which is also how they are told from others.
+pub(super) const APPLICATION_NAME: &str = "muster-event-log";
+
+fn options(config: &PostgresConfig) -> Result<PgConnectOptions, Error> {
     let options = PgConnectOptions::from_str(&config.url)
-        .map_err(|error| Error::Config { reason: format!("the log's database URL: {error}") })?
-        .application_name("muster-event-log")
-        // Where the migrations' own table lies; every statement of ours names its schema.
-        .options([("search_path", "muster_log")]);
+        .map_err(|error| Error::Config { reason: format!("the log's database URL: {error}") })?;
+    // Where the migrations' own table lies; every statement of ours names its schema.
+    Ok(options.application_name(APPLICATION_NAME).options([("search_path", "muster_log")]))
+}
+
+/// The server gives up what a client holds that is frozen or cut off, and does not wait for its network's patience.
+fn bounded(options: PgConnectOptions, config: &PostgresConfig) -> PgConnectOptions {
+    let (request_ms, lock_ms) = (config.request_timeout_ms.max(1), config.lock_timeout_ms.max(1));
+    options.options([
+        ("statement_timeout", request_ms.to_string()),
+        ("idle_in_transaction_session_timeout", lock_ms.to_string()),
+        ("tcp_user_timeout", request_ms.to_string()),
+        ("tcp_keepalives_idle", "5".to_owned()),
+        ("tcp_keepalives_interval", "2".to_owned()),
+        ("tcp_keepalives_count", "3".to_owned()),
+    ])
+}
+
+/// Creates the tables and partitions where there are none. On a connection without limits, because other processes may
+/// be doing the same, and then it waits for as long as that takes.
+pub(super) async fn prepare(config: &PostgresConfig) -> Result<(), Error> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options(config)?);
+    let pool = pool.await.map_err(|error| Error::unavailable("the log's database", error))?;
+    migrate(&pool).await?;
+    partitions(&pool, config.partitions).await?;
+    pool.close().await;
+    Ok(())
+}
+
+pub(super) async fn pool(config: &PostgresConfig) -> Result<PgPool, Error> {
+    let options = bounded(options(config)?, config);
     PgPoolOptions::new()
         .max_connections(config.max_connections.max(2))
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(Duration::from_millis(config.request_timeout_ms))
         // An acknowledged append survives a crash, whatever the database's default is.
         .after_connect(|connection, _| {
             Box::pin(async move {
@@ -36,7 +66,7 @@ pub(super) async fn pool(config: &PostgresConfig) -> Result<PgPool, Error> {
         .map_err(|error| Error::unavailable("the log's database", error))
 }
 
-pub(super) async fn migrate(pool: &PgPool) -> Result<(), Error> {
+async fn migrate(pool: &PgPool) -> Result<(), Error> {
     let failed = repeatable("partitions");
     let mut transaction = pool.begin().await.map_err(&failed)?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
@@ -53,12 +83,14 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), Error> {
 }
 
 /// Makes the partitions of a new log; refuses another number than an existing log has.
-pub(super) async fn partitions(pool: &PgPool, count: u32) -> Result<(), Error> {
+async fn partitions(pool: &PgPool, count: u32) -> Result<(), Error> {
     let failed = repeatable("partitions");
     let wanted = i32::try_from(count).ok().filter(|count| *count > 0);
     let wanted = wanted.ok_or_else(|| Error::Config { reason: format!("a log cannot have {count} partitions") })?;
     let mut transaction = pool.begin().await.map_err(&failed)?;
-    sqlx::query("LOCK TABLE muster_log.partitions IN SHARE ROW EXCLUSIVE MODE")
+    // Not the table's lock: writers of an existing log hold that up, and one may be frozen.
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(SETUP_LOCK)
         .execute(&mut *transaction)
         .await
         .map_err(&failed)?;

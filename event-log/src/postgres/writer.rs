@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use muster_domain::event::Event;
 use uuid::Uuid;
 
-use super::errors::{of_append, repeatable};
-use super::{PostgresLog, column};
+use super::errors::{of_append, repeatable, within};
+use super::{PostgresLog, column, takeover};
 use crate::{Appended, Error, LogOffset, PartitionWriter, framing};
 
 /// All or nothing: without the `head` row, which only the latest writer at the expected end gets, nothing is inserted.
@@ -40,16 +40,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Raises the epoch. Waits for the row's lock, and thereby for an append that a predecessor has begun.
     pub(super) async fn open(log: PostgresLog, partition: u32) -> Result<Self, Error> {
-        let (epoch, end): (i64, i64) = sqlx::query_as(
-            "UPDATE muster_log.partitions SET epoch = epoch + 1 WHERE partition = $1 RETURNING epoch, end_offset",
-        )
-        .bind(column(partition))
-        .fetch_one(&log.0.pool)
-        .await
-        .map_err(repeatable("partitions"))?;
-        Ok(Self { log, partition, epoch, end: LogOffset(end), standing: Standing::Good })
+        let taking = takeover::take(&log.0.pool, partition, log.0.lock_timeout);
+        let (epoch, end) = within(log.0.request_timeout, "partitions", taking).await?;
+        Ok(Self { log, partition, epoch, end, standing: Standing::Good })
     }
 
     fn encode(&self, event: &Event) -> Result<Vec<u8>, Error> {
@@ -69,12 +63,14 @@ impl Writer {
     /// Why the append found no row to change.
     async fn diagnose(&mut self) -> Result<Error, Error> {
         let partition = self.partition;
-        let (epoch, end): (i64, i64) =
+        let looking = async {
             sqlx::query_as("SELECT epoch, end_offset FROM muster_log.partitions WHERE partition = $1")
                 .bind(column(partition))
                 .fetch_one(&self.log.0.pool)
                 .await
-                .map_err(repeatable("partitions"))?;
+                .map_err(repeatable("partitions"))
+        };
+        let (epoch, end): (i64, i64) = within(self.log.0.request_timeout, "partitions", looking).await?;
         if epoch != self.epoch {
             self.standing = Standing::Fenced;
             return Ok(Error::Fenced { partition });
@@ -93,9 +89,10 @@ impl Writer {
         }
         let mut connection =
             self.log.0.pool.acquire().await.map_err(|error| Error::unavailable("the log's database", error))?;
+        let timeout = self.log.0.request_timeout;
         // From here to the answer the outcome is open, also when this future is dropped.
         self.standing = Standing::InDoubt;
-        let result = sqlx::query(APPEND)
+        let appending = sqlx::query(APPEND)
             .bind(column(self.partition))
             .bind(self.epoch)
             .bind(self.end.0)
@@ -103,9 +100,15 @@ impl Writer {
             .bind(positions)
             .bind(types)
             .bind(values)
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| of_append(self.partition, &error));
+            .execute(&mut *connection);
+        let result = if let Ok(result) = tokio::time::timeout(timeout, appending).await {
+            result.map_err(|error| of_append(self.partition, &error))
+        } else {
+            // Nobody else should wait for what it still has to say.
+            drop(connection.detach());
+            let reason = format!("table muster_log.events: no answer within {} ms", timeout.as_millis());
+            Err(Error::Indeterminate { partition: self.partition, reason })
+        };
         if !matches!(result, Err(Error::Indeterminate { .. })) {
             self.standing = Standing::Good;
         }

@@ -6,6 +6,7 @@ mod cases;
 mod expulsion;
 mod faults;
 mod harness;
+mod postgres_faults;
 #[cfg(feature = "limits")]
 mod raw;
 mod setup;

@@ -12,6 +12,8 @@ use super::Secret;
 pub struct LogConfig {
     pub kind: LogKind,
     pub postgres_url: Option<Secret>,
+    pub postgres_request_timeout_ms: u64,
+    pub postgres_lock_timeout_ms: u64,
     pub give_back_timeout_ms: u64,
     pub kafka: KafkaConfig,
 }
@@ -21,6 +23,8 @@ impl Default for LogConfig {
         Self {
             kind: LogKind::Postgres,
             postgres_url: None,
+            postgres_request_timeout_ms: 10_000,
+            postgres_lock_timeout_ms: 2000,
             give_back_timeout_ms: 10_000,
             kafka: KafkaConfig::default(),
         }

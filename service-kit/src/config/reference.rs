@@ -35,6 +35,8 @@ reference! {
     "http.tls.key_file": "PEM file with the private key of the certificate.",
     "log.kind": "`postgres` (embedded default), `kafka`, or `memory` (gone when the process ends).",
     "log.postgres_url": "`postgres://user:password@host:port/database` of the log when `log.kind` is `postgres`; `?sslmode=verify-full` for TLS.",
+    "log.postgres_request_timeout_ms": "How long the log's database may take to answer, in milliseconds. An append that takes longer has an unknown outcome, and the partition is taken over anew to learn it.",
+    "log.postgres_lock_timeout_ms": "How long a connection of a predecessor may keep a partition locked, or stay silent within a transaction, in milliseconds. After that it is ended.",
     "log.give_back_timeout_ms": "How long a command service that gives a partition to another may take to finish with it, in milliseconds. After that the other takes it all the same.",
     "log.kafka.bootstrap": "Kafka brokers, `host:port` separated by commas.",
     "log.kafka.registry_url": "Schema registry with the Confluent-compatible API.",

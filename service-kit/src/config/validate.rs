@@ -22,6 +22,8 @@ fn positive(config: &Config) -> Result<(), Error> {
         ("http.request_timeout_ms", http.request_timeout_ms),
         ("log.kafka.partitions", log.kafka.partitions.into()),
         ("log.kafka.replication_factor", log.kafka.replication_factor.into()),
+        ("log.postgres_request_timeout_ms", log.postgres_request_timeout_ms),
+        ("log.postgres_lock_timeout_ms", log.postgres_lock_timeout_ms),
         ("log.give_back_timeout_ms", log.give_back_timeout_ms),
         ("log.kafka.transaction_timeout_ms", log.kafka.transaction_timeout_ms),
         ("log.kafka.stall_timeout_ms", log.kafka.stall_timeout_ms),
