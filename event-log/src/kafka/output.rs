@@ -1,17 +1,26 @@
 //! Agent output and dead letters: an idempotent producer without transactions.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::Delivery;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
+use super::clients::DropElsewhere;
 use super::registry::Registry;
 use super::topics::Topics;
 use super::{KafkaConfig, clients, errors, number, records};
 use crate::decode::{RawRecord, SchemaCache};
-use crate::{AgentOutput, DeadLetter, Error, LogOffset, OutputRecord, framing, partition_of};
+use crate::{AgentOutput, DeadLetter, Error, LogOffset, OutputRecord, framing, partition_of, stalls};
 
 pub(super) struct OutputProducer {
-    producer: FutureProducer,
+    settings: ClientConfig,
+    producer: Mutex<Arc<Producer>>,
+    /// Within this, librdkafka says what became of a record, one way or the other.
+    patience: Duration,
     topic: String,
     dead_letter_topic: String,
     schema_id: u32,
@@ -20,10 +29,12 @@ pub(super) struct OutputProducer {
 
 impl OutputProducer {
     pub(super) fn new(config: &KafkaConfig, topics: &Topics, schema_id: u32) -> Result<Self, Error> {
-        let mut client = clients::producer(config);
-        client.set("linger.ms", "5");
+        let mut settings = clients::producer(config);
+        settings.set("linger.ms", "5").set("message.timeout.ms", config.request_timeout_ms.to_string());
         Ok(Self {
-            producer: client.create().map_err(|error| errors::configuration(&error))?,
+            producer: Mutex::new(Arc::new(make(&settings)?)),
+            settings,
+            patience: config.request_timeout() + config.stall_timeout(),
             topic: topics.output.clone(),
             dead_letter_topic: topics.dead_letter.clone(),
             schema_id,
@@ -33,16 +44,17 @@ impl OutputProducer {
 
     /// All are on their way before the first is waited for; the producer keeps their order.
     pub(super) async fn append(&self, lines: &[AgentOutput]) -> Result<(), Error> {
+        let producer = self.current();
         let mut deliveries = Vec::with_capacity(lines.len());
         for line in lines {
             let key = line.run_id.to_string();
             let value = framing::frame(self.schema_id, &muster_schemas::output::encode(line)?);
             let partition = partition_of(&key, self.partitions);
             let record = FutureRecord::to(&self.topic).partition(number(partition)).key(&key).payload(&value);
-            deliveries.push((partition, self.enqueue(record, partition).await?));
+            deliveries.push((partition, self.enqueue(&producer, record, partition).await?));
         }
         for (partition, delivery) in deliveries {
-            self.acknowledged(&self.topic, partition, delivery).await?;
+            self.acknowledged(&producer, &self.topic, partition, delivery).await?;
         }
         Ok(())
     }
@@ -68,20 +80,25 @@ impl OutputProducer {
         if !key.is_empty() {
             record = record.key(&key);
         }
-        let delivery = self.enqueue(record, partition).await?;
-        self.acknowledged(topic, partition, delivery).await
+        let producer = self.current();
+        let delivery = self.enqueue(&producer, record, partition).await?;
+        self.acknowledged(&producer, topic, partition, delivery).await
     }
 
     /// Puts a record into the producer's queue; waits while that is full.
     async fn enqueue(
         &self,
+        producer: &Arc<Producer>,
         mut record: FutureRecord<'_, String, impl rdkafka::message::ToBytes + ?Sized + Sync>,
         partition: u32,
     ) -> Result<rdkafka::producer::DeliveryFuture, Error> {
+        let full_until = Instant::now() + self.patience;
         loop {
-            match self.producer.send_result(record) {
+            match producer.send_result(record) {
                 Ok(delivery) => return Ok(delivery),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned))
+                    if Instant::now() < full_until =>
+                {
                     record = returned;
                     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                 }
@@ -89,23 +106,59 @@ impl OutputProducer {
                     let size_bytes = record.payload.map_or(0, |value| value.to_bytes().len());
                     return Err(Error::TooLarge { size_bytes, limit_bytes: crate::DEFAULT_MAX_VALUE_BYTES });
                 }
+                Err((error @ KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => {
+                    self.replace(producer);
+                    return Err(errors::unavailable(record.topic, partition, &error));
+                }
                 Err((error, record)) => return Err(errors::unavailable(record.topic, partition, &error)),
+            }
+        }
+    }
+
+    /// The producer that counts now.
+    fn current(&self) -> Arc<Producer> {
+        Arc::clone(&self.producer.lock())
+    }
+
+    /// What is written again with the new one is there twice at worst, and readers know it by its number.
+    fn replace(&self, stalled: &Arc<Producer>) {
+        let mut current = self.producer.lock();
+        if Arc::ptr_eq(&current, stalled) {
+            stalls::count(
+                "output",
+                "the producer of agent output does not say what became of a record; it is replaced",
+            );
+            match make(&self.settings) {
+                Ok(producer) => *current = Arc::new(producer),
+                Err(error) => tracing::error!(%error, "the producer of agent output could not be replaced"),
             }
         }
     }
 
     async fn acknowledged(
         &self,
+        producer: &Arc<Producer>,
         topic: &str,
         partition: u32,
         delivery: impl Future<Output = Result<Result<Delivery, (KafkaError, rdkafka::message::OwnedMessage)>, impl Sized>>,
     ) -> Result<(), Error> {
-        match delivery.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err((error, _))) => Err(errors::unavailable(topic, partition, &error)),
-            Err(_) => Err(errors::unavailable(topic, partition, &KafkaError::Canceled)),
+        match tokio::time::timeout(self.patience, delivery).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err((error, _)))) => Err(errors::unavailable(topic, partition, &error)),
+            Ok(Err(_)) => Err(errors::unavailable(topic, partition, &KafkaError::Canceled)),
+            Err(_) => {
+                self.replace(producer);
+                let error = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+                Err(errors::unavailable(topic, partition, &error))
+            }
         }
     }
+}
+
+type Producer = DropElsewhere<FutureProducer>;
+
+fn make(settings: &ClientConfig) -> Result<Producer, Error> {
+    settings.create().map(DropElsewhere::new).map_err(|error| errors::configuration(&error))
 }
 
 /// The line in `raw`; none when it is not one, which is logged: output is for people, and no state hangs on it.

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use muster_domain::id::{ProjectId, RunId, TaskId};
+use muster_domain::time::Timestamp;
 use muster_event_log::kafka::{KafkaConfig, KafkaLog};
-use muster_event_log::{EventLog, LogOffset};
+use muster_event_log::{AgentOutput, EventLog, LogOffset, OutputStream};
 use muster_test_kit::{eventually, kafka, shared};
+use uuid::Uuid;
 
 use crate::harness::instance::{Board, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
 use crate::harness::proxy::Proxy;
@@ -14,6 +17,18 @@ use crate::harness::{DEADLINE, PARTITIONS, events, positions, project_in, take};
 
 /// Longer than any test: what is replaced here was not given up by librdkafka itself.
 const NEVER_MS: u64 = 300_000;
+
+fn line(line_number: u64) -> AgentOutput {
+    AgentOutput {
+        project_id: ProjectId(Uuid::nil()),
+        task_id: TaskId(Uuid::nil()),
+        run_id: RunId(Uuid::nil()),
+        line_number,
+        timestamp: Timestamp::from_micros(0),
+        stream: OutputStream::Stdout,
+        content: String::new(),
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_hang_are_replaced() {
@@ -49,6 +64,7 @@ async fn clients_that_hang_are_replaced() {
     writer.append(writer.end(), &events(project, 1, 3)).await.unwrap();
     let mut subscription = through.subscribe(0, LogOffset::START).await.unwrap();
     assert_eq!(positions(&take(&mut subscription, 3).await), [1, 2, 3]);
+    through.append_output(vec![line(1)]).await.unwrap();
     let board = Arc::new(Board::default());
     let (steady, other) = (
         Instance::join(&*direct, "steady", &board, Duration::ZERO).await,
@@ -60,6 +76,11 @@ async fn clients_that_hang_are_replaced() {
     writer.append(writer.end(), &events(project, 4, 4)).await.unwrap();
     assert_eq!(positions(&take(&mut subscription, 4).await), [4, 5, 6, 7]);
     assert!(stalls("subscription"), "{}", metrics.render());
+    // What is refused in time can be written again.
+    eventually(DEADLINE, || async { through.append_output(vec![line(2)]).await.is_ok() }).await;
+    let partitions = (0..PARTITIONS).map(|partition| (partition, LogOffset::START)).collect();
+    let mut output = direct.subscribe_output(partitions).await.unwrap();
+    while take(&mut output, 1).await[0].line.line_number != 2 {}
     writer.append(writer.end(), &events(project, 8, 2)).await.unwrap();
     assert_eq!(positions(&take(&mut subscription, 2).await), [8, 9]);
 
