@@ -140,6 +140,41 @@ impl Access {
         }
     }
 
+    /// As [`Access::reach`], for the sequence of a task the caller may see.
+    pub async fn reach_sequence(&self, task_id: TaskId, sequence: u64) -> Result<()> {
+        let deadline = Instant::now() + self.position_timeout;
+        loop {
+            let heard = self.live.heard().current();
+            let task = self.store.tasks_by_id(&[task_id.0]).await?.pop();
+            let current = task.map_or(0, |task| u64::try_from(task.sequence).unwrap_or(0));
+            if current >= sequence {
+                return Ok(());
+            }
+            if timeout_at(deadline, self.live.heard().above(heard)).await.is_err() {
+                let detail = format!("There is no sequence {sequence}: the task is at {current}.");
+                let problem = Problem::new(codes::SEQUENCE_FROM_FUTURE).detail(detail);
+                return Err(problem.with("after", sequence).with("current_sequence", current).into());
+            }
+        }
+    }
+
+    /// As [`Access::reach`], for the lines of a run the caller may see.
+    pub async fn reach_line(&self, run_id: RunId, line_number: u64) -> Result<()> {
+        let deadline = Instant::now() + self.position_timeout;
+        let mark = self.live.lines(run_id);
+        loop {
+            let current = self.store.output_ends(&[run_id.0]).await?.pop().map_or(0, |(_, end)| end);
+            if current >= line_number {
+                return Ok(());
+            }
+            if timeout_at(deadline, mark.above(current)).await.is_err() {
+                let detail = format!("There is no line {line_number}: the run's output is at {current}.");
+                let problem = Problem::new(codes::SEQUENCE_FROM_FUTURE).detail(detail);
+                return Err(problem.with("after", line_number).with("current_line_number", current).into());
+            }
+        }
+    }
+
     fn not_reached(&self, wanted: u64) -> Fault {
         let timeout_ms = u64::try_from(self.position_timeout.as_millis()).unwrap_or(u64::MAX);
         Problem::new(codes::POSITION_NOT_REACHED)

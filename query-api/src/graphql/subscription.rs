@@ -67,7 +67,9 @@ impl Subscription {
         let caller = caller(ctx)?;
         let run = services.access.require_run(caller, run_id, None).await?;
         let (access, live) = (&services.access, &services.live);
-        let follow = FollowOutput::run(access, live, caller, ProjectId(run.project_id), run_id, after.unwrap_or(0));
+        let after = after.unwrap_or(0);
+        access.reach_line(run_id, after).await?;
+        let follow = FollowOutput::run(access, live, caller, ProjectId(run.project_id), run_id, after);
         let lines = stream::unfold(Some(follow), |follow| async move {
             let mut follow = follow?;
             match follow.next().await {

@@ -76,6 +76,11 @@ impl Live {
         Ok(EventCursor::new(self.0.store.clone(), project_id, feed, after))
     }
 
+    /// How far a run's output was heard to be stored.
+    pub fn lines(&self, run_id: RunId) -> Watermark {
+        self.0.outputs.watch(run_id)
+    }
+
     /// Every line of a run's output behind `after`, in order.
     pub fn output(&self, run_id: RunId, after: u64) -> OutputCursor {
         OutputCursor::new(self.0.store.clone(), run_id, self.0.outputs.watch(run_id), after)

@@ -115,7 +115,9 @@ async fn events(
 ) -> Result<Json<Value>> {
     let caller = token::caller(&service, &headers, query.as_deref())?;
     service.access.require_task(&caller, task_id, None).await?;
-    let of = HistoryOf::Task { task_id, after: wanted.after.unwrap_or(0) };
+    let after = wanted.after.unwrap_or(0);
+    service.access.reach_sequence(task_id, after).await?;
+    let of = HistoryOf::Task { task_id, after };
     let slice = service.store.history(of, service.limit(wanted.limit)).await?;
     let events: Vec<_> = slice.rows.iter().map(muster_read_store::query::Event::to_json).collect();
     Ok(Json(json!({ "events": events, "has_more": slice.has_more })))

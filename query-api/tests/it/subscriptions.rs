@@ -152,6 +152,13 @@ async fn a_position_from_the_future_is_refused_wherever_it_is_named() {
         let at_the_end = server.get("ada", &format!("{path}?after={current}")).await;
         assert_eq!(at_the_end.status(), 200, "{path}");
     }
+    let listed = server.get("ada", &format!("/events/{task}?after=99999999")).await;
+    assert_eq!(listed.status(), 409);
+    let problem: Value = listed.json().await.unwrap();
+    assert_eq!(problem["code"], "sequence_from_future");
+    let sequence = problem["current_sequence"].as_u64().unwrap();
+    let at_the_end: Value = server.get("ada", &format!("/events/{task}?after={sequence}")).await.json().await.unwrap();
+    assert_eq!(at_the_end["events"], json!([]));
     for path in [format!("/ws/projects/{project}?after=99999999"), format!("/ws/{task}?after=99999999")] {
         assert_eq!(server.plain_socket("ada", &path).await.err(), Some(409), "{path}");
     }
@@ -222,6 +229,9 @@ async fn output_is_followed_from_any_line() {
     world.output(project, task, run, 1..4).await;
     let document =
         "subscription($run: ID!, $after: Int) { agentOutput(runId: $run, after: $after) { lineNumber content } }";
+    let mut ahead = server.subscribe("ada", document, json!({ "run": run, "after": 99_999 })).await;
+    let refused = ahead.receive().await;
+    assert_eq!(code(&refused), "SEQUENCE_FROM_FUTURE", "{refused}");
     let mut socket = server.subscribe("ada", document, json!({ "run": run, "after": 1 })).await;
     assert_eq!(socket.next().await["agentOutput"], json!({ "lineNumber": 2, "content": "line 2" }));
     world.output(project, task, run, 4..1500).await;
