@@ -8,7 +8,7 @@ use clap::Parser;
 use muster_command_service::{
     CommandService, GitProbe, Options, RepositoryProbe, Settings, TrustEverything, connect_log, http,
 };
-use muster_service_kit::config::Loader;
+use muster_service_kit::config::{Loader, LogKind};
 use muster_service_kit::{Authenticator, Readiness, Shutdown, health, limits, serve, telemetry};
 use serde_json::json;
 
@@ -43,11 +43,15 @@ async fn main() -> anyhow::Result<()> {
     #[cfg(feature = "mutants")]
     muster_command_service::leave_a_process();
     let log = connect_log(&config).await?;
+    let log_is_shared = config.log.kind != LogKind::Memory;
     let probe: Arc<dyn RepositoryProbe> =
         if arguments.trust_repositories { Arc::new(TrustEverything) } else { Arc::new(GitProbe) };
     let listener = serve::listen(&config.http).await?;
     let url = config.command.advertised_url.clone().map_or_else(|| listener.url(), Ok)?;
     tracing::info!(url = listener.url()?, "listening");
+    if log_is_shared && config.command.advertised_url.is_none() && listener.local_addr()?.ip().is_unspecified() {
+        tracing::warn!(url, "other machines cannot reach this instance there; set `command.advertised_url`");
+    }
     // Writers and requests stop only after the partitions were given back.
     let stop = Shutdown::new();
     let options = Options { settings: Settings::from_config(&config), url, probe };

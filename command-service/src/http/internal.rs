@@ -26,7 +26,7 @@ pub(super) async fn offers(
     Asked { who, key }: Asked,
     ProblemJson(request): ProblemJson<ClaimRequest>,
 ) -> Json<Offers> {
-    Json(service.offers_here(&who, key, &request).await)
+    Json(service.offers_here(&who, key, &request))
 }
 
 /// A claim in partitions of this instance alone, at once.

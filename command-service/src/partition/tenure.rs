@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 use super::batch::Batch;
 use super::handle::{Mail, Refusal};
 use super::ledger::Ledger;
-use super::speculation::Speculation;
 use super::standing::{Order, Seat, Standing};
 use super::writer::Writer;
 
@@ -127,7 +126,7 @@ impl Writer {
         self.appender = None;
         self.alone = 0;
         let ledger = std::mem::replace(&mut *self.ledger.write(), Ledger::new(&self.settings));
-        let speculation = std::mem::replace(&mut self.speculation, Speculation::default());
+        let speculation = std::mem::take(&mut self.speculation);
         // Millions of tasks take a while to go.
         tokio::task::spawn_blocking(move || drop((ledger, speculation)));
         tracing::info!(partition = self.partition, "the partition is given back");

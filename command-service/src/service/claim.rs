@@ -19,7 +19,7 @@ use crate::problem::recovering;
 
 /// What one look for work came to.
 enum Round {
-    Claimed(WorkOrder),
+    Claimed(Box<WorkOrder>),
     Nothing,
     /// A partition is changing hands: whether the key was used there is not known.
     Unsure,
@@ -47,7 +47,7 @@ impl CommandService {
         loop {
             wake.mark_unchanged();
             match self.look_for_work(who, &command_key, request, &mut sure, ask_others).await? {
-                Round::Claimed(order) => return Ok(Some(order)),
+                Round::Claimed(order) => return Ok(Some(*order)),
                 Round::Nothing => {}
                 Round::Unsure => {
                     let patience = started.max(deadline.min(Instant::now())) + self.0.settings.handover_patience;
@@ -105,7 +105,7 @@ impl CommandService {
     ) -> Result<Round, Error> {
         let tenures = self.tenures();
         if let Some(answer) = self.claimed_before(who, key, &self.claim_command(request)) {
-            return Ok(Round::Claimed(answer?));
+            return Ok(Round::Claimed(Box::new(answer?)));
         }
         let offers = self.offers(who, request);
         let refusal = self.refusal_here(who, request);
@@ -120,7 +120,7 @@ impl CommandService {
                     return Err(crate::problem::of_document(problem).into());
                 }
                 served.extend(answer.partitions);
-                candidates.extend(answer.offers.into_iter().map(|offer| Candidate::at(&url, offer)));
+                candidates.extend(answer.best.into_iter().map(|offer| Candidate::at(&url, offer)));
             }
         } else if *sure {
             served = (0..self.0.log.partition_count()).collect();
@@ -132,11 +132,11 @@ impl CommandService {
             return Err(problem.into());
         }
         *sure = true;
-        candidates.sort_unstable_by(|left, right| right.offer.cmp(&left.offer));
+        candidates.sort_unstable_by_key(|candidate| std::cmp::Reverse(candidate.offer));
         for Candidate { offer, place } in candidates {
             let round = match place {
                 Place::Here => match self.claim_offer(who, key.command_id, &offer, request).await {
-                    Ok(order) => order.map(Round::Claimed),
+                    Ok(order) => order.map(|order| Round::Claimed(Box::new(order))),
                     Err(Error::Elsewhere(_)) => {
                         *sure = false;
                         Some(Round::Unsure)
@@ -165,7 +165,7 @@ impl CommandService {
         sure: &mut bool,
     ) -> Result<Option<Round>, Error> {
         Ok(match self.ask_to_claim(who, url, request).await? {
-            SubClaim::Claimed(order) => Some(Round::Claimed(*order)),
+            SubClaim::Claimed(order) => Some(Round::Claimed(order)),
             SubClaim::Nothing => None,
             SubClaim::Unknown => {
                 *sure = false;

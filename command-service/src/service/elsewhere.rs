@@ -14,6 +14,8 @@ use super::{CommandService, Elsewhere};
 use crate::partition::Standing;
 
 const FIRST_WAIT: Duration = Duration::from_millis(10);
+/// How long an owner may take to answer, beyond what it may wait for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
 /// How long a request has looked for an owner, over several tries.
@@ -53,7 +55,16 @@ impl CommandService {
         elsewhere: Elsewhere,
         journey: &mut Journey,
     ) -> Result<Next<Response>, Problem> {
-        self.at_owner(elsewhere, journey, |url| async move { self.0.peers.pass_on(&url, original).await }).await
+        // A claim may wait for work; whatever else is not answered by then is lost on its way.
+        let within = match original.uri.path() {
+            "/api/claims" => self.0.settings.claim_wait_max + ANSWER_WITHIN,
+            _ => self.0.settings.recovery_patience + ANSWER_WITHIN,
+        };
+        let ask = |url: Arc<str>| async move {
+            let answer = tokio::time::timeout(within, self.0.peers.pass_on(&url, original));
+            answer.await.unwrap_or(Err(Unanswered::InDoubt))
+        };
+        self.at_owner(elsewhere, journey, ask).await
     }
 
     /// Asks the owner of a partition by `ask`, again with another owner or as long as there is none, within

@@ -32,11 +32,11 @@ pub(crate) struct Offers {
     /// Why the caller may not claim in a project the claim names.
     pub(super) refusal: Option<api::Problem>,
     /// The most urgent first.
-    pub(super) offers: Vec<OfferTold>,
+    pub(super) best: Vec<OfferTold>,
 }
 
 /// [`Offer`], on the wire.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct OfferTold {
     priority: Priority,
     created_at: Timestamp,
@@ -78,7 +78,7 @@ pub(super) enum SubClaim {
 
 impl CommandService {
     /// What this instance has for a claim of another.
-    pub(crate) async fn offers_here(&self, who: &Who, key: CommandId, request: &ClaimRequest) -> Offers {
+    pub(crate) fn offers_here(&self, who: &Who, key: CommandId, request: &ClaimRequest) -> Offers {
         let key = CommandKey { actor: who.actor.user.as_str().into(), command_id: key };
         let tenures = self.tenures();
         let knows_key = self.0.partitions.iter().any(|handle| handle.committed().remembers(&key));
@@ -90,8 +90,8 @@ impl CommandService {
             task_id,
             project_id,
         };
-        let offers = offers.map(told).collect();
-        Offers { partitions: self.still(tenures), knows_key, refusal, offers }
+        let best = offers.map(told).collect();
+        Offers { partitions: self.still(tenures), knows_key, refusal, best }
     }
 
     /// What the others have. Whoever gives no answer is left out.

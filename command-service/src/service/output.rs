@@ -139,9 +139,9 @@ impl CommandService {
         Err(of_refusal(Refusal::Rejected(Rejection::StaleFencingToken { given: fencing_token, current })))
     }
 
-    fn remember_line(&self, run_id: RunId, line: Line) {
+    fn remember_line(&self, run_id: RunId, taken: Line) {
         let mut next = self.0.output.next.lock();
-        next.insert(run_id, line);
+        next.insert(run_id, taken);
         if next.len() > RUNS_MAX {
             let live: std::collections::HashSet<RunId> = self
                 .0
