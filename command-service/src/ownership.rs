@@ -3,6 +3,7 @@
 //! It must never make a write safe: the log's fencing does, for an instance that learns of a change too late.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ struct Place {
     owners: watch::Sender<Arc<Owners>>,
     /// Asks for a look at the owners.
     refresh: Notify,
+    leaving: AtomicBool,
     left: OnceCell<()>,
 }
 
@@ -45,6 +47,7 @@ impl Ownership {
             joined: watch::Sender::new(false),
             owners: watch::Sender::new(Arc::default()),
             refresh: Notify::new(),
+            leaving: AtomicBool::new(false),
             left: OnceCell::new(),
         }))
     }
@@ -132,6 +135,11 @@ impl Ownership {
         *self.0.joined.borrow()
     }
 
+    /// Whether this instance gives its place up, or has.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Acquire)
+    }
+
     /// Who owns what, as last seen.
     pub(crate) fn owners(&self) -> Arc<Owners> {
         Arc::clone(&self.0.owners.borrow())
@@ -190,6 +198,7 @@ impl Ownership {
 
     /// Whether this instance has left in time. Without a place there is nothing to leave.
     async fn leave_membership(&self, within: Duration) -> bool {
+        self.0.leaving.store(true, Ordering::Release);
         let Some(membership) = self.0.membership.get() else { return true };
         let leaving = self.0.left.get_or_init(|| membership.leave());
         tokio::time::timeout(within, leaving).await.is_ok()

@@ -117,7 +117,9 @@ impl CommandService {
     /// Waits until something may have changed. False when the patience is over, or the process stops.
     async fn wait_for_owner(&self, partition: u32, journey: &mut Journey) -> bool {
         let deadline = *journey.deadline.get_or_insert_with(|| Instant::now() + self.0.settings.handover_patience);
-        if Instant::now() >= deadline || self.0.shutdown.is_triggered() {
+        // A process that stops still passes on what came before, where there is another to pass it to.
+        let stops = self.0.shutdown.is_triggered();
+        if Instant::now() >= deadline || stops && self.0.ownership.others().is_empty() {
             return false;
         }
         let handle = &self.0.partitions[partition as usize];
@@ -133,7 +135,7 @@ impl CommandService {
             _ = owners.changed() => {}
             () = tokio::time::sleep(wait) => {}
             () = tokio::time::sleep_until(deadline) => {}
-            () = self.0.shutdown.triggered() => {}
+            () = self.0.shutdown.triggered(), if !stops => {}
         }
         true
     }

@@ -31,7 +31,7 @@ impl CommandService {
         self.unready().is_none()
     }
 
-    /// Adds the check `command-service`: joined, and every partition owned has read its history.
+    /// Adds the check `command-service`: joined, not leaving, and every partition owned has read its history.
     pub fn register_readiness(&self, readiness: &Readiness) {
         let service = self.clone();
         readiness.register("command-service", move || {
@@ -44,6 +44,9 @@ impl CommandService {
         let ownership = &self.0.ownership;
         if !ownership.has_joined() {
             return Some("joining the other instances".to_owned());
+        }
+        if ownership.is_leaving() {
+            return Some("leaving the other instances".to_owned());
         }
         let owners = ownership.owners();
         if owners.is_empty() && self.0.partitions.iter().all(|handle| handle.standing() == Standing::Idle) {
