@@ -9,10 +9,10 @@ use muster_event_log::postgres::{PostgresConfig, PostgresLog};
 use muster_event_log::{Error, EventLog};
 use muster_test_kit::{eventually, kafka, postgres, process, shared};
 
-use crate::harness::instance::{Board, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
+use crate::harness::instance::{Board, DEADLINE, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
 use crate::harness::postgres::Postgres;
 use crate::harness::proxy::Proxy;
-use crate::harness::{DEADLINE, Harness, PARTITIONS, events, project_in};
+use crate::harness::{Harness, PARTITIONS, events, project_in};
 
 const AT_ONCE: Duration = Duration::ZERO;
 

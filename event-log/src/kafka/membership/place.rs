@@ -89,8 +89,11 @@ impl Place {
     }
 
     fn lose(&self, partitions: impl IntoIterator<Item = u32>) {
+        let partitions: Vec<u32> = partitions.into_iter().collect();
+        if !partitions.is_empty() {
+            tracing::warn!(?partitions, "lost: this instance was not heard of in time, or gave back too slowly");
+        }
         for partition in partitions {
-            tracing::warn!(partition, "the partition was lost: this instance was not heard of in time");
             self.tell(Change::Lost { partition });
         }
     }

@@ -68,9 +68,7 @@ impl Life {
             let mut held = Held::default();
             let end = self.session(&mut held).await;
             let given: Vec<u32> = std::mem::take(&mut *self.giving.lock()).into_iter().collect();
-            for partition in held.partitions.iter().copied().chain(given) {
-                self.lose(partition);
-            }
+            self.lose(held.partitions.iter().copied().chain(given).collect());
             match end {
                 End::Left => return,
                 End::Lost(reason) if held.entered => {
@@ -91,9 +89,13 @@ impl Life {
         drop(self.changes.send(change));
     }
 
-    fn lose(&self, partition: u32) {
-        tracing::warn!(partition, "the partition was lost: this instance was not heard of in time");
-        self.tell(Change::Lost { partition });
+    fn lose(&self, partitions: Vec<u32>) {
+        if !partitions.is_empty() {
+            tracing::warn!(?partitions, "lost: this instance was not heard of in time, or gave back too slowly");
+        }
+        for partition in partitions {
+            self.tell(Change::Lost { partition });
+        }
     }
 
     async fn session(&mut self, held: &mut Held) -> End {
@@ -158,10 +160,9 @@ impl Life {
     /// Tells what the visit has shown.
     fn apply(&self, view: View, held: &mut Held, leaving: bool) {
         let mine: BTreeSet<u32> = view.mine.into_iter().collect();
-        for partition in held.partitions.difference(&mine).copied().collect::<Vec<_>>() {
-            held.partitions.remove(&partition);
-            self.lose(partition);
-        }
+        let gone: Vec<u32> = held.partitions.difference(&mine).copied().collect();
+        held.partitions.retain(|partition| mine.contains(partition));
+        self.lose(gone);
         let giving = self.giving.lock().clone();
         for partition in &mine {
             let surplus = leaving || view.surplus.contains(partition);
@@ -214,7 +215,7 @@ impl Life {
                 self.giving.lock().remove(&partition);
                 held.released.push(partition);
                 if !in_time {
-                    self.lose(partition);
+                    self.lose(vec![partition]);
                 }
             }
         }

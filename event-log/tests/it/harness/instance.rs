@@ -8,13 +8,16 @@ use muster_event_log::{Change, EventLog, Member, Membership};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-use super::{DEADLINE, PARTITIONS};
+use super::PARTITIONS;
 
 /// Long enough for a machine that is busy with other tests: whoever should stay is not taken for dead.
 const SESSION_TIMEOUT_MS: u64 = 15_000;
 
 /// For a member that is to be taken for dead, so that a test does not wait long for it.
 pub const SHORT_SESSION_TIMEOUT_MS: u64 = 3_000;
+
+/// Longest any step may take: servers come back in it, on a machine with other work. Reached only when something is broken.
+pub const DEADLINE: Duration = Duration::from_mins(3);
 
 /// Who holds each partition. Two at once is what the board is there to find.
 #[derive(Default)]
