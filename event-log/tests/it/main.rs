@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
 
 mod cases;
+mod compaction;
 mod expulsion;
 mod faults;
 mod harness;
