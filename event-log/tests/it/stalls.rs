@@ -11,9 +11,9 @@ use muster_event_log::{AgentOutput, EventLog, LogOffset, OutputStream};
 use muster_test_kit::{eventually, kafka, shared};
 use uuid::Uuid;
 
-use crate::harness::instance::{Board, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
+use crate::harness::instance::{Board, DEADLINE, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
 use crate::harness::proxy::Proxy;
-use crate::harness::{DEADLINE, PARTITIONS, events, positions, project_in, take};
+use crate::harness::{PARTITIONS, events, positions, project_in, take};
 
 /// Longer than any test: what is replaced here was not given up by librdkafka itself.
 const NEVER_MS: u64 = 300_000;
