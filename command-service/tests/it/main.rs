@@ -16,4 +16,5 @@ mod instances;
 mod kafka;
 mod postgres;
 mod repository;
+mod sockets;
 mod work;
