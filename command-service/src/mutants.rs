@@ -2,6 +2,7 @@
 //! notice them. Nothing else may use it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use muster_domain::command::{Command, WorkOrder};
@@ -25,10 +26,10 @@ pub(crate) fn request<'s>(mut request: Request, state: impl Fn(ProjectId) -> Opt
         let state = state(request.project_id);
         match &mut request.command {
             Command::ReportRun(report) => {
-                under_any_lease(state, report.task_id, &mut report.run_id, &mut report.fencing_token)
+                under_any_lease(state, report.task_id, &mut report.run_id, &mut report.fencing_token);
             }
             Command::RenewLease(renew) => {
-                under_any_lease(state, renew.task_id, &mut renew.run_id, &mut renew.fencing_token)
+                under_any_lease(state, renew.task_id, &mut renew.run_id, &mut renew.fencing_token);
             }
             _ => {}
         }
@@ -45,7 +46,17 @@ fn under_any_lease(state: Option<&ProjectState>, task_id: TaskId, run_id: &mut R
     }
 }
 
-/// An append that is torn in two, or comes late.
+/// Whether this append is one of those that fail, so that what follows a failure is not left to chance.
+fn fails_now() -> bool {
+    static APPENDS: AtomicU64 = AtomicU64::new(1);
+    APPENDS.fetch_add(1, Ordering::Relaxed).is_multiple_of(8)
+}
+
+fn in_doubt(writer: &dyn PartitionWriter) -> Error {
+    Error::Indeterminate { partition: writer.partition(), reason: "a failure on purpose".to_owned() }
+}
+
+/// An append that is torn in two, comes late, fails, or is said to have failed.
 pub(crate) async fn append(
     writer: &mut dyn PartitionWriter,
     end: LogOffset,
@@ -53,6 +64,13 @@ pub(crate) async fn append(
 ) -> Result<Appended, Error> {
     if mutant::is("acknowledge_before_commit") {
         tokio::time::sleep(COMMIT_LATE).await;
+    }
+    if mutant::is("skip_rollback") && fails_now() {
+        return Err(in_doubt(writer));
+    }
+    if mutant::is("answer_lost_as_refused") && fails_now() {
+        writer.append(end, events).await?;
+        return Err(in_doubt(writer));
     }
     if !mutant::is("split_command") || events.len() < 2 {
         return writer.append(end, events).await;

@@ -57,7 +57,7 @@ pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
     let mut client = base(config);
     client
         .set("group.id", format!("{}-reader", config.topic_prefix))
-        .set("isolation.level", if mutant::is("read_uncommitted") { "read_uncommitted" } else { "read_committed" })
+        .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")

@@ -43,12 +43,17 @@ pub const ALL: &[Mutant] = &[
         "what is read at a takeover leaves no keys behind",
     ),
     mutant("repeat_answer_differs", LogKind::Postgres, SOFT, "a repeated command is told another position"),
-    mutant("skip_rollback", LogKind::Postgres, HARD, "what was decided stays after its append failed"),
+    mutant(
+        "skip_rollback",
+        LogKind::Postgres,
+        HARD,
+        "what was decided stays after its append failed, which one in eight does",
+    ),
     mutant(
         "answer_lost_as_refused",
         LogKind::Postgres,
         HARD,
-        "a command in doubt is refused without a look at the log",
+        "a command in doubt, as one append in eight leaves it, is refused without a look at the log",
     ),
     mutant(
         "ignore_expected_sequence",
@@ -124,8 +129,13 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// Tries the mutants of these names, all when empty, after programs without a mistake. `options` say the rest.
-    pub async fn run(options: &Options, only: &[String]) -> anyhow::Result<Self> {
+    /// Tries the mutants of these names, all when empty, after programs without a mistake. `options` say the rest; `ended`
+    /// is told what there is each time one has ended.
+    pub async fn run(
+        options: &Options,
+        only: &[String],
+        mut ended: impl FnMut(&Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         for name in only {
             anyhow::ensure!(ALL.iter().any(|mutant| mutant.name == name), "there is no mutant {name}");
         }
@@ -137,10 +147,12 @@ impl Trials {
             if chosen.iter().any(|mutant| mutant.log == log) {
                 let unchanged = Mutant { name: "none", mistake: "no mistake", log, kinds: HARD };
                 trials.unchanged.push(unchanged.try_out(options).await?);
+                ended(&trials)?;
             }
         }
         for mutant in chosen {
             trials.mutants.push(mutant.try_out(options).await?);
+            ended(&trials)?;
         }
         trials.machine.end();
         Ok(trials)

@@ -55,11 +55,14 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         keep: None,
         short_lived: true,
     };
-    let trials = Trials::run(&options, &arguments.only).await?;
+    // It takes long, and what is known is worth having when it is interrupted.
+    let write = |trials: &Trials| {
+        let Some(file) = &arguments.json else { return Ok(()) };
+        let json = serde_json::to_string_pretty(trials)?;
+        std::fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))
+    };
+    let trials = Trials::run(&options, &arguments.only, write).await?;
+    write(&trials)?;
     std::io::stdout().lock().write_all(trials.table().as_bytes())?;
-    if let Some(file) = &arguments.json {
-        let json = serde_json::to_string_pretty(&trials)?;
-        std::fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))?;
-    }
     Ok(if trials.is_proof() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
