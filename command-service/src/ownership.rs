@@ -29,6 +29,8 @@ pub(crate) struct Ownership(Arc<Place>);
 
 struct Place {
     url: Arc<str>,
+    /// How many there are.
+    partitions: u32,
     membership: OnceLock<Arc<dyn Membership>>,
     joined: watch::Sender<bool>,
     owners: watch::Sender<Arc<Owners>>,
@@ -40,9 +42,10 @@ struct Place {
 
 impl Ownership {
     /// Of an instance that has not joined.
-    pub(crate) fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str, partitions: u32) -> Self {
         Self(Arc::new(Place {
             url: url.into(),
+            partitions,
             membership: OnceLock::new(),
             joined: watch::Sender::new(false),
             owners: watch::Sender::new(Arc::default()),
@@ -181,10 +184,10 @@ impl Ownership {
         if !self.leave_membership(grace).await || !has_peers {
             return;
         }
-        let partitions: BTreeSet<u32> = self.0.owners.borrow().keys().copied().collect();
         let mut owners = self.look();
         loop {
-            if partitions.iter().all(|partition| self.other_owner(*partition).is_some()) {
+            // While they change hands, none may have an owner.
+            if (0..self.0.partitions).all(|partition| self.other_owner(partition).is_some()) {
                 return;
             }
             self.0.refresh.notify_one();

@@ -124,7 +124,7 @@ impl CommandService {
     pub fn start(log: Arc<dyn EventLog>, options: Options, shutdown: &Shutdown) -> Self {
         let Options { settings, url, probe } = options;
         let settings = Arc::new(settings);
-        let ownership = Ownership::new(&url);
+        let ownership = Ownership::new(&url, log.partition_count());
         let (wake, waiting) = watch::channel(0);
         let wake = Arc::new(wake);
         let (partitions, orders) = (0..log.partition_count())
