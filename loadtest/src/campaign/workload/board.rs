@@ -12,8 +12,8 @@ use crate::campaign::history::End;
 /// Shares of what happens, of a hundred each.
 const TWICE_AT_ONCE: u64 = 5;
 const AGAIN_LATER: u64 = 4;
-const IN_A_BATCH: u64 = 8;
-const BATCH_MAX: u64 = 12;
+const IN_A_BATCH: u64 = 25;
+const BATCH_MAX: u64 = 40;
 
 /// The commands that make a project.
 pub fn beginnings(project: &Project, index: usize, chance: &mut Chance) -> Vec<Operation> {
