@@ -64,7 +64,10 @@ impl Writer {
             }
         }
         if cause.is_none() || !mutant::is("skip_rollback") {
-            self.speculation.reset(touched, &self.ledger.read());
+            // Also those that stood in a snapshot and had no event since, and those an attempt read that came to nothing.
+            let ledger = self.ledger.read();
+            touched.extend(ledger.projects().keys());
+            self.speculation.reset(touched, &ledger);
         }
         self.answer_lost(lost, cause.as_ref());
         metrics::counter!("muster_command_takeovers_total").increment(1);

@@ -17,4 +17,5 @@ mod kafka;
 mod postgres;
 mod repository;
 mod sockets;
+mod snapshots;
 mod work;
