@@ -16,6 +16,6 @@ mod instances;
 mod kafka;
 mod postgres;
 mod repository;
-mod sockets;
 mod snapshots;
+mod sockets;
 mod work;

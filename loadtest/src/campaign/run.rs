@@ -46,7 +46,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     std::fs::create_dir_all(&folder.0)?;
     let outcome = tokio::select! {
         outcome = in_folder(options, &folder.0, &mark) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
     let left = process::left_over(&mark);
     let kept = options.keep.is_some() || outcome.as_ref().map_or(true, |report| !report.violations.is_empty());
@@ -60,6 +60,17 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     report.violations.extend(left.into_iter().map(|process| Found::new("I12", format!("process {process} is left"))));
     report.kept = kept.then(|| path.display().to_string());
     Ok(report)
+}
+
+/// Returns when somebody wants the campaign to end: what was started and mounted must go first.
+async fn interrupted() {
+    let Ok(mut asked) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = asked.recv() => {}
+    }
 }
 
 async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Result<Report> {
