@@ -59,13 +59,14 @@ fn same_answers(attempts: &[&Call], finding: &mut Finding) {
     }
 }
 
-/// After an answer that was lost, someone asked again and was told.
+/// After an answer that was lost, someone asked again and was told; or had been told before that it is in the log.
 fn resolved(attempts: &[&Call], finding: &mut Finding) {
     let Some(open) = attempts.iter().rposition(|call| told(call) == Told::InDoubt) else { return };
     let definite = |call: &&Call| !matches!(told(call), Told::InDoubt | Told::Later);
     // An attempt that was begun earlier may have been answered later.
-    let told_later = |call: &&Call| definite(call) && call.ended_at_ns >= attempts[open].started_at_ns;
-    if !attempts.iter().any(told_later) {
+    let tells =
+        |call: &&Call| told(call) == Told::Done || (definite(call) && call.ended_at_ns >= attempts[open].started_at_ns);
+    if !attempts.iter().any(tells) {
         finding.violated(format!(
             "{} ended as {:?}, and nobody was told later what became of it",
             name(attempts[open]),
@@ -137,6 +138,14 @@ mod tests {
         story.ended(1, "create_task", lost());
         story.refused(1, 503, "unavailable");
         assert!(violations(&story)[0].contains("nobody was told"));
+    }
+
+    #[test]
+    fn a_late_repeat_of_what_was_acknowledged_leaves_nothing_open() {
+        let mut story = Story::new();
+        story.command(1, "create_task", &["task.created"]);
+        story.ended(1, "create_task", lost());
+        assert_eq!(violations(&story), [""; 0]);
     }
 
     #[test]
