@@ -38,7 +38,9 @@ impl Told {
     fn add(&mut self, line: &str) {
         if line.contains(TAKEN_OVER) {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
-            self.takeovers_ms.extend(line["read_ms"].as_u64());
+            // Wide numbers are written as text.
+            let read_ms = &line["read_ms"];
+            self.takeovers_ms.extend(read_ms.as_u64().or_else(|| read_ms.as_str()?.parse().ok()));
         } else if line.contains(TRANSACTION_ENDED) {
             self.hanging_ended += 1;
         }
@@ -61,12 +63,14 @@ mod tests {
         let mut told = Told::default();
         for line in [
             r#"{"level":"INFO","message":"the partition is taken over","partition":1,"read_ms":7}"#,
+            r#"{"level":"INFO","message":"the partition is taken over","partition":2,"read_ms":"5"}"#,
             r#"{"level":"INFO","message":"listening"}"#,
             "not JSON",
         ] {
             told.add(line);
         }
-        assert_eq!(told.takeovers_ms, [7]);
+        assert_eq!(told.takeovers_ms, [7, 5]);
+        told.takeovers_ms.sort_unstable();
         assert_eq!(told.takeovers().map(|takeovers| takeovers.max_ms), Some(7));
         assert!(Told::default().takeovers().is_none());
     }
