@@ -19,7 +19,7 @@ const SIGCONT: i32 = 18;
 const SIGSTOP: i32 = 19;
 
 /// Longest wait for a process to listen; reached only when something is broken.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// How long an orderly stop may take before the process is killed.
 const STOP_BY: StopBy = StopBy { signal: SIGTERM, within: Duration::from_secs(20) };
 /// How long a killed process may take to be gone.

@@ -218,15 +218,16 @@ impl Report {
         for (kind, count) in &self.faults {
             let targets: Vec<_> = count.targets.iter().map(|(target, times)| format!("{target} {times}")).collect();
             let failed = if count.failed > 0 { format!(" ({} failed)", count.failed) } else { String::new() };
-            let _ = writeln!(table, "| {} | {}{failed} | {} |", name(kind), count.done, targets.join(", "));
+            let _ = writeln!(table, "| {} | {}{failed} | {} |", name(*kind), count.done, targets.join(", "));
         }
         for (kind, count) in &self.faults {
             for failure in &count.failures {
-                let _ = writeln!(table, "| {} | failed | {} |", name(kind), failure.lines().next().unwrap_or_default());
+                let _ =
+                    writeln!(table, "| {} | failed | {} |", name(*kind), failure.lines().next().unwrap_or_default());
             }
         }
         for (kind, why) in &self.not_run {
-            let _ = writeln!(table, "| {} | not run | {why} |", name(kind));
+            let _ = writeln!(table, "| {} | not run | {why} |", name(*kind));
         }
         self.write_commands(&mut table);
         if let Some(Takeovers { count, p50_ms, p99_ms, max_ms }) = self.takeovers {
@@ -274,6 +275,6 @@ impl Report {
     }
 }
 
-fn name(kind: &Kind) -> String {
+fn name(kind: Kind) -> String {
     serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -30,7 +30,7 @@ use crate::servers::Folder;
 /// Projects with a subscriber.
 const SUBSCRIBERS: usize = 6;
 /// How long clients, projection and subscribers may take to come to rest after the faults.
-const CALM_WITHIN: Duration = Duration::from_secs(60);
+const CALM_WITHIN: Duration = Duration::from_mins(1);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs a campaign.

@@ -65,11 +65,11 @@ pub struct Stage {
 #[derive(Debug, Clone)]
 pub struct Addresses {
     /// The read model.
-    pub read_url: String,
+    pub read_model: String,
     /// The log, where it is in Postgres.
-    pub log_url: Option<String>,
+    pub log: Option<String>,
     /// The registry, where the log is in Kafka.
-    pub registry_url: Option<String>,
+    pub registry: Option<String>,
 }
 
 /// The name of instance `index`.
@@ -113,12 +113,12 @@ impl Stage {
         let (postgres, kafka) = tokio::try_join!(postgres, kafka)?;
         let (kafka, registry) = kafka.map_or((None, None), |(kafka, registry)| (Some(kafka), Some(registry)));
         let addresses = Addresses {
-            read_url: postgres.database(READ_DATABASE)?,
-            log_url: match options.log {
+            read_model: postgres.database(READ_DATABASE)?,
+            log: match options.log {
                 LogKind::Kafka => None,
                 LogKind::Postgres => Some(postgres.database(LOG_DATABASE)?),
             },
-            registry_url: registry.as_ref().map(RegistryServer::url),
+            registry: registry.as_ref().map(RegistryServer::url),
         };
         std::fs::create_dir_all(folder.join("services"))?;
         let clock = kinds.contains(&Kind::ClockJump).then(|| Clock::told_by(folder.join("services/clock"))).flatten();
@@ -197,7 +197,7 @@ impl Stage {
 
 /// Waits until a service says that it is ready.
 pub async fn until_ready(process: &mut Process) -> anyhow::Result<()> {
-    const WITHIN: Duration = Duration::from_secs(60);
+    const WITHIN: Duration = Duration::from_mins(1);
     let url = format!("{}/readyz", process.url());
     let ready = muster_test_kit::wait::until(WITHIN, || {
         let (url, running) = (url.clone(), process.is_running());
@@ -330,9 +330,9 @@ impl Cook<'_> {
         let log = self.link(&format!("{user} to log"))?;
         let read = match user {
             "projector" | "query" => {
-                self.postgres.through(&self.addresses.read_url, self.link(&format!("{user} to read model"))?)
+                self.postgres.through(&self.addresses.read_model, self.link(&format!("{user} to read model"))?)
             }
-            _ => self.addresses.read_url.clone(),
+            _ => self.addresses.read_model.clone(),
         };
         let mut environment = pairs([
             (MARK, self.mark),
@@ -348,11 +348,11 @@ impl Cook<'_> {
             LogKind::Kafka => environment.extend(pairs([
                 ("MUSTER_LOG__KIND", "kafka"),
                 ("MUSTER_LOG__KAFKA__BOOTSTRAP", format!("127.0.0.1:{}", log.port()).as_str()),
-                ("MUSTER_LOG__KAFKA__REGISTRY_URL", self.addresses.registry_url.as_deref().unwrap_or_default()),
+                ("MUSTER_LOG__KAFKA__REGISTRY_URL", self.addresses.registry.as_deref().unwrap_or_default()),
                 ("MUSTER_LOG__KAFKA__PARTITIONS", &self.options.partitions.to_string()),
             ])),
             LogKind::Postgres => {
-                let url = self.addresses.log_url.as_deref().unwrap_or_default();
+                let url = self.addresses.log.as_deref().unwrap_or_default();
                 environment.extend(pairs([
                     ("MUSTER_LOG__KIND", "postgres"),
                     ("MUSTER_LOG__POSTGRES_URL", &self.postgres.through(url, log)),

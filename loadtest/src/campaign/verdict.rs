@@ -12,7 +12,7 @@ use super::stage::Stage;
 use crate::checks::{self, Evidence, Finding, Log, Tables};
 
 /// How long reading the whole log anew may take.
-const REBUILT_WITHIN: Duration = Duration::from_secs(300);
+const REBUILT_WITHIN: Duration = Duration::from_mins(5);
 /// The topic of the events, as services are configured here.
 const TOPIC: &str = "muster.events";
 
@@ -29,7 +29,7 @@ pub async fn verdict(stage: &Stage, history: Vec<Entry>) -> anyhow::Result<Vec<F
 }
 
 async fn raw_log(stage: &Stage) -> RawLog {
-    match (&stage.kafka, &stage.addresses.registry_url) {
+    match (&stage.kafka, &stage.addresses.registry) {
         (Some(kafka), Some(registry_url)) => RawLog::Kafka {
             bootstrap: kafka.lock().await.bootstrap(),
             registry_url: registry_url.clone(),

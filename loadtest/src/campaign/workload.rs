@@ -66,14 +66,13 @@ impl Project {
         self.position.fetch_max(position.unwrap_or(0), Ordering::Relaxed);
         let (Some(task_id), Some(sequence)) = (task_id, sequence) else { return };
         let mut cards = lock(&self.cards);
-        match cards.iter_mut().find(|card| card.task_id == task_id) {
-            Some(card) => card.sequence = card.sequence.max(sequence),
-            None => {
-                cards.push_back(Card { task_id, sequence });
-                if cards.len() > CARDS_AT_HAND {
-                    cards.pop_front();
-                }
-            }
+        if let Some(card) = cards.iter_mut().find(|card| card.task_id == task_id) {
+            card.sequence = card.sequence.max(sequence);
+            return;
+        }
+        cards.push_back(Card { task_id, sequence });
+        if cards.len() > CARDS_AT_HAND {
+            cards.pop_front();
         }
     }
 

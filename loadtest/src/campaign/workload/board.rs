@@ -19,10 +19,10 @@ const BATCH_MAX: u64 = 40;
 pub fn beginnings(project: &Project, index: usize, chance: &mut Chance) -> Vec<Operation> {
     let create = json!({
         "type": "create_project", "name": format!("Campaign {index}"), "repository_path": "/srv/campaign",
-        "settings": settings(index % 2 == 0, 8),
+        "settings": settings(index.is_multiple_of(2), 8),
     });
     let join = json!({ "type": "add_member", "user": "bob", "role": "operator" });
-    [create, join].map(|command| Operation::new(chance.uuid(), project.id, command, None)).to_vec()
+    [create, join].map(|command| Operation::new(chance.uuid(), project.id, &command, None)).to_vec()
 }
 
 fn settings(require_plan_approval: bool, max_iterations: u64) -> Value {
@@ -62,7 +62,9 @@ async fn step(caller: &mut Caller, chance: &mut Chance, world: &World) {
         // Where one was refused, the other may yet have been carried out.
         if ends.iter().all(is_final) {
             let told = ends.iter().find(|end| matches!(end, End::Ok(_))).or(ends.first());
-            told.into_iter().for_each(|end| caller.learn(&operation, end));
+            if let Some(end) = told {
+                caller.learn(&operation, end);
+            }
             return;
         }
     }
@@ -100,11 +102,12 @@ fn command(chance: &mut Chance, world: &World) -> Option<Operation> {
         (99, Some(_)) => {
             (json!({ "type": "add_member", "user": format!("guest-{}", number % 5), "role": "viewer" }), None)
         }
-        (_, Some(_)) => {
-            (json!({ "type": "change_settings", "settings": settings(number % 2 == 0, 1 + number % 20) }), None)
-        }
+        (_, Some(_)) => (
+            json!({ "type": "change_settings", "settings": settings(number.is_multiple_of(2), 1 + number % 20) }),
+            None,
+        ),
     };
-    Some(Operation::new(key, project.id, command, expected))
+    Some(Operation::new(key, project.id, &command, expected))
 }
 
 /// Two in three say what they have seen, so that of several clients one wins.
@@ -142,7 +145,7 @@ fn other(what: u64, task_id: Uuid, number: u64) -> Value {
         85..=88 => json!({ "type": "approve_plan", "task_id": task_id }),
         89..=90 => json!({ "type": "request_retry", "task_id": task_id }),
         91..=93 => {
-            json!({ "type": "move_task", "task_id": task_id, "status": if number % 2 == 0 { "inbox" } else { "blocked" } })
+            json!({ "type": "move_task", "task_id": task_id, "status": if number.is_multiple_of(2) { "inbox" } else { "blocked" } })
         }
         _ => json!({ "type": "cancel_task", "task_id": task_id }),
     }

@@ -44,7 +44,7 @@ pub struct Operation {
 
 impl Operation {
     /// `command`, which names its type, for a project.
-    pub fn new(key: Uuid, project_id: Uuid, command: Value, expected_sequence: Option<u64>) -> Self {
+    pub fn new(key: Uuid, project_id: Uuid, command: &Value, expected_sequence: Option<u64>) -> Self {
         let id = |name: &str| command.get(name).and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
         let mut body = json!({ "project_id": project_id, "command": command });
         if let (Some(expected), Some(body)) = (expected_sequence, body.as_object_mut()) {

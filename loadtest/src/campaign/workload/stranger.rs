@@ -23,7 +23,7 @@ pub async fn run(mut caller: Caller, mut chance: Chance, world: &World, stop: &C
         let task_id = project.card(&mut chance).map_or_else(|| chance.uuid(), |card| card.task_id);
         if chance.percent(40) {
             let command = json!({ "type": "update_task", "task_id": task_id, "title": "Mine" });
-            let operation = Operation::new(chance.uuid(), project.id, command, None);
+            let operation = Operation::new(chance.uuid(), project.id, &command, None);
             caller.settle(&operation, &mut chance).await;
             continue;
         }
