@@ -81,19 +81,19 @@ pub(crate) async fn append(
     Ok(Appended { end: rest.end, offsets: [first.offsets, rest.offsets].concat() })
 }
 
-/// The work that was given last, for whoever asks next.
+/// Now and then the work that was given last, instead of the claimant's own or of none.
 pub(crate) fn given_before(order: Option<WorkOrder>) -> Option<WorkOrder> {
     static LAST: Mutex<Option<WorkOrder>> = Mutex::new(None);
+    static CLAIMS: AtomicU64 = AtomicU64::new(1);
     if !mutant::is("double_claim") {
         return order;
     }
-    match order {
-        Some(order) => {
-            *LAST.lock() = Some(order.clone());
-            Some(order)
-        }
-        None => LAST.lock().take(),
+    let mut last = LAST.lock();
+    let given = if CLAIMS.fetch_add(1, Ordering::Relaxed).is_multiple_of(4) { last.clone() } else { None };
+    if order.is_some() {
+        last.clone_from(&order);
     }
+    given.or(order)
 }
 
 /// Starts a process that nobody ends.

@@ -62,7 +62,7 @@ pub const ALL: &[Mutant] = &[
         "commands are accepted on another state than they expect",
     ),
     mutant("split_command", LogKind::Postgres, SOFT, "a command's events are written in two appends"),
-    mutant("double_claim", LogKind::Postgres, SOFT, "who finds no work is given what another was given last"),
+    mutant("double_claim", LogKind::Postgres, SOFT, "one claimant in four is given what another was given last"),
     mutant("accept_stale_token", LogKind::Postgres, SOFT, "what comes under an old token counts for the live lease"),
     mutant("offset_outside_transaction", LogKind::Postgres, SOFT, "the offset is stored before the rows"),
     mutant("drop_row", LogKind::Postgres, SOFT, "an event in fifty gets no row in the history"),
