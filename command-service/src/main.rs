@@ -54,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
     }
     // Writers and requests stop only after the partitions were given back.
     let stop = Shutdown::new();
-    let options = Options { settings: Settings::from_config(&config), url, probe };
+    let options = Options { settings: Settings::from_config(&config), url, probe, alone: false };
     let service = CommandService::start(log, options, &stop);
 
     let readiness = Readiness::new();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use muster_event_log::membership::Alone;
 use muster_event_log::{Change, Error, EventLog, Member, Membership, Owners};
 use muster_service_kit::Shutdown;
 use tokio::sync::{Notify, OnceCell, watch};
@@ -22,6 +23,23 @@ const REFRESH_EVERY: Duration = Duration::from_millis(100);
 const REFRESH_WITHIN: Duration = Duration::from_secs(2);
 /// How long leaving may take once the process stops.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How an instance finds its place.
+pub(crate) struct Joining {
+    pub log: Arc<dyn EventLog>,
+    pub session_timeout_ms: u64,
+    /// Whether it is the only instance there is.
+    pub alone: bool,
+}
+
+impl Joining {
+    async fn join(&self, member: Member) -> Result<Arc<dyn Membership>, Error> {
+        if self.alone {
+            return Ok(Arc::new(Alone::new(&member, self.log.partition_count())));
+        }
+        self.log.join(member).await
+    }
+}
 
 /// The place of this process among the instances. Clones are the same one.
 #[derive(Clone)]
@@ -57,19 +75,13 @@ impl Ownership {
 
     /// Joins, and obeys until this instance has left, or could not in time. Partitions are told by `orders`, in their
     /// order; their tasks end with it.
-    pub(crate) async fn run(
-        self,
-        log: Arc<dyn EventLog>,
-        session_timeout_ms: u64,
-        orders: Vec<Orders>,
-        shutdown: Shutdown,
-    ) {
-        let member = Member { url: self.0.url.to_string(), session_timeout_ms };
+    pub(crate) async fn run(self, how: Joining, orders: Vec<Orders>, shutdown: Shutdown) {
+        let member = Member { url: self.0.url.to_string(), session_timeout_ms: how.session_timeout_ms };
         let joining = async {
             let mut waits = JOIN_WAITS.iter();
             let mut wait = JOIN_WAITS[0];
             loop {
-                match log.join(member.clone()).await {
+                match how.join(member.clone()).await {
                     Ok(membership) => return membership,
                     Err(error) => tracing::warn!(%error, "this instance cannot join the others yet"),
                 }

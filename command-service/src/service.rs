@@ -26,7 +26,7 @@ use muster_schemas::api::{CommandRequest, HeartbeatRequest, HeartbeatResponse};
 use muster_service_kit::{Caller, Problem, Shutdown, codes};
 use tokio::sync::watch;
 
-use crate::ownership::Ownership;
+use crate::ownership::{Joining, Ownership};
 use crate::partition::{self, Accepted, CommandKey, Handle, Refusal, Unready};
 use crate::problem::{not_a_member, of_refusal, recovering};
 use crate::repository::{GitProbe, RepositoryProbe};
@@ -50,11 +50,19 @@ pub struct Options {
     pub url: String,
     /// Who looks at repositories.
     pub probe: Arc<dyn RepositoryProbe>,
+    /// Whether this is the only instance there is. It then takes every partition without asking who else is there, and
+    /// waits for no predecessor that was killed; should there be another all the same, the log fences one of them.
+    pub alone: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { settings: Settings::default(), url: "http://127.0.0.1:4401".to_owned(), probe: Arc::new(GitProbe) }
+        Self {
+            settings: Settings::default(),
+            url: "http://127.0.0.1:4401".to_owned(),
+            probe: Arc::new(GitProbe),
+            alone: false,
+        }
     }
 }
 
@@ -122,7 +130,7 @@ impl CommandService {
     /// at once; [`CommandService::is_recovered`] tells when histories are read. With `shutdown` everything is given back,
     /// after what is under way.
     pub fn start(log: Arc<dyn EventLog>, options: Options, shutdown: &Shutdown) -> Self {
-        let Options { settings, url, probe } = options;
+        let Options { settings, url, probe, alone } = options;
         let settings = Arc::new(settings);
         let ownership = Ownership::new(&url, log.partition_count());
         let (wake, waiting) = watch::channel(0);
@@ -130,8 +138,8 @@ impl CommandService {
         let (partitions, orders) = (0..log.partition_count())
             .map(|number| partition::spawn(&log, number, &settings, &ownership, &wake, shutdown))
             .unzip();
-        let joining = ownership.clone().run(Arc::clone(&log), settings.session_timeout_ms, orders, shutdown.clone());
-        shutdown.spawn(joining);
+        let joining = Joining { log: Arc::clone(&log), session_timeout_ms: settings.session_timeout_ms, alone };
+        shutdown.spawn(ownership.clone().run(joining, orders, shutdown.clone()));
         Self(Arc::new(Inner {
             log,
             partitions,

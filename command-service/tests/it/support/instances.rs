@@ -39,7 +39,7 @@ impl Instance {
         let listener = serve::bind("127.0.0.1", 0).await.unwrap();
         let url = listener.url().unwrap();
         let shutdown = Shutdown::new();
-        let options = Options { settings, url: url.clone(), probe: Arc::new(TrustEverything) };
+        let options = Options { settings, url: url.clone(), probe: Arc::new(TrustEverything), alone: false };
         let app = App::with_options(log, options, shutdown.clone());
         let router = app.router.clone();
         tokio::spawn(async move { serve::serve(router, listener, &shutdown, Duration::from_secs(5)).await });
