@@ -22,9 +22,10 @@ use super::recorder::Recorder;
 use super::report::{self, Found, Report};
 use super::stage::Stage;
 use super::subscriber::Subscriber;
-use super::verdict::verdict;
+use super::verdict::{self, verdict};
 use super::workload::{self, World};
 use crate::Machine;
+use crate::checks::Log;
 use crate::servers::Folder;
 
 /// Projects with a subscriber.
@@ -93,7 +94,7 @@ async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Resu
     let history = tokio::task::spawn_blocking(move || history::read(&path)).await??;
     let commands = report::count_commands(&history, seconds);
     let told = Told::read(&folder.join("services"))?;
-    let checks = verdict(&stage, history).await?;
+    let checks = verdict(&stage, history, done.log).await?;
     let mut violations = done.violations;
     violations.extend(Found::all(&checks));
     machine.end();
@@ -124,6 +125,7 @@ struct Outcome {
     faults: Vec<Done>,
     exits: u64,
     violations: Vec<Found>,
+    log: Log,
 }
 
 async fn under_faults(
@@ -164,10 +166,13 @@ async fn under_faults(
     stop_clients.cancel();
     clients.join_all().await;
     workload::ask_again(world, options.seed).await?;
-    let violations = calm(stage, world, &subscribers).await;
+    // Leases end by themselves: what is written last would otherwise come when nobody projects any more.
+    stage.stop_writing().await;
+    let log = verdict::whole_log(stage).await?;
+    let violations = calm(stage, &log, &subscribers).await;
     stop_rest.cancel();
     background.join_all().await;
-    Ok(Outcome { faults: done, exits: faults.exits(), violations })
+    Ok(Outcome { faults: done, exits: faults.exits(), violations, log })
 }
 
 type Following = Vec<(uuid::Uuid, Arc<std::sync::atomic::AtomicU64>)>;
@@ -187,12 +192,12 @@ fn subscribe(
     Ok(following)
 }
 
-/// Waits until the read model has every acknowledged command, and subscribers have every event of the read model.
-async fn calm(stage: &Stage, world: &World, subscribers: &Following) -> Vec<Found> {
+/// Waits until the read model has every event of the log, and subscribers have every event of the read model.
+async fn calm(stage: &Stage, log: &Log, subscribers: &Following) -> Vec<Found> {
     let deadline = tokio::time::Instant::now() + CALM_WITHIN;
     let mut missing = Vec::new();
     while tokio::time::Instant::now() < deadline {
-        missing = match behind(stage, world, subscribers).await {
+        missing = match behind(stage, log, subscribers).await {
             Ok(missing) => missing,
             Err(error) => vec![Found::new("I8", format!("the read model cannot be read: {error:#}"))],
         };
@@ -204,19 +209,19 @@ async fn calm(stage: &Stage, world: &World, subscribers: &Following) -> Vec<Foun
     missing
 }
 
-async fn behind(stage: &Stage, world: &World, subscribers: &Following) -> anyhow::Result<Vec<Found>> {
+async fn behind(stage: &Stage, log: &Log, subscribers: &Following) -> anyhow::Result<Vec<Found>> {
     let rows = stage.read_rows("select project_id, position from muster_read.project_positions").await?;
     let projected: BTreeMap<String, u64> =
         rows.into_iter().filter_map(|row| Some((row.first()?.clone(), row.get(1)?.parse().ok()?))).collect();
     let mut missing = Vec::new();
-    for project in &world.projects {
-        let (id, wanted) = (project.id.to_string(), project.position());
+    for (project_id, wanted) in log.positions() {
+        let id = project_id.to_string();
         let at = projected.get(&id).copied().unwrap_or(0);
         if at < wanted {
-            let evidence = format!("project {id}: position {wanted} was acknowledged, the read model stands at {at}");
+            let evidence = format!("project {id}: position {wanted} is in the log, the read model stands at {at}");
             missing.push(Found::new("I8", evidence));
         }
-        let follower = subscribers.iter().find(|(followed, _)| *followed == project.id);
+        let follower = subscribers.iter().find(|(followed, _)| *followed == project_id);
         if let Some((_, seen)) = follower
             && seen.load(Ordering::Relaxed) < at
         {

@@ -188,6 +188,12 @@ impl Stage {
         tokio::task::block_in_place(|| postgres.rows(READ_DATABASE, sql))
     }
 
+    /// Stops the instances in order: nothing is written any more.
+    pub async fn stop_writing(&self) {
+        let stops = self.instances.iter().map(|service| async move { service.lock().await.stop().await });
+        futures::future::join_all(stops).await;
+    }
+
     /// Stops every service in order. Servers stop with the stage.
     pub async fn stop_services(&self) {
         let stops = self.services().map(|service| async move { service.lock().await.stop().await });

@@ -16,10 +16,14 @@ const REBUILT_WITHIN: Duration = Duration::from_mins(5);
 /// The topic of the events, as services are configured here.
 const TOPIC: &str = "muster.events";
 
+/// The whole log, once nobody writes it any more.
+pub async fn whole_log(stage: &Stage) -> anyhow::Result<Log> {
+    Log::read(&raw_log(stage).await).await.context("reading the log")
+}
+
 /// Looks at everything. Every service has stopped.
-pub async fn verdict(stage: &Stage, history: Vec<Entry>) -> anyhow::Result<Vec<Finding>> {
+pub async fn verdict(stage: &Stage, history: Vec<Entry>, log: Log) -> anyhow::Result<Vec<Finding>> {
     let leftovers = process::left_over(&stage.mark);
-    let log = Log::read(&raw_log(stage).await).await.context("reading the log")?;
     let tables = Tables::read(&stage.read_url().await?).await.context("reading the tables")?;
     stage.projector.lock().await.run_once(&["rebuild"], REBUILT_WITHIN).await.context("rebuilding")?;
     let rebuilt = Tables::read(&stage.read_url().await?).await.context("reading the rebuilt tables")?;

@@ -50,8 +50,6 @@ pub struct Project {
     pub id: Uuid,
     /// The card at the end is the newest.
     cards: Mutex<VecDeque<Card>>,
-    /// The newest position that was acknowledged.
-    position: AtomicU64,
 }
 
 impl Project {
@@ -64,8 +62,7 @@ impl Project {
     }
 
     /// Notes what an acknowledgement said.
-    pub fn saw(&self, task_id: Option<Uuid>, sequence: Option<u64>, position: Option<u64>) {
-        self.position.fetch_max(position.unwrap_or(0), Ordering::Relaxed);
+    pub fn saw(&self, task_id: Option<Uuid>, sequence: Option<u64>) {
         let (Some(task_id), Some(sequence)) = (task_id, sequence) else { return };
         let mut cards = lock(&self.cards);
         if let Some(card) = cards.iter_mut().find(|card| card.task_id == task_id) {
@@ -76,11 +73,6 @@ impl Project {
         if cards.len() > CARDS_AT_HAND {
             cards.pop_front();
         }
-    }
-
-    /// The newest position that was acknowledged.
-    pub fn position(&self) -> u64 {
-        self.position.load(Ordering::Relaxed)
     }
 }
 
@@ -122,7 +114,7 @@ impl World {
             let partition = muster_event_log::partition_of(&id.to_string(), options.partitions) as usize;
             if room[partition] > 0 {
                 room[partition] -= 1;
-                projects.push(Project { id, cards: Mutex::default(), position: AtomicU64::new(0) });
+                projects.push(Project { id, cards: Mutex::default() });
             }
         }
         let instances =

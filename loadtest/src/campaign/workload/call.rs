@@ -222,7 +222,7 @@ impl Caller {
         self.world.recorder.count_acknowledged();
         let project_id = answer.project_id.or(operation.project_id);
         if let Some(project) = self.world.projects.iter().find(|project| Some(project.id) == project_id) {
-            project.saw(answer.task_id, answer.sequence, answer.position);
+            project.saw(answer.task_id, answer.sequence);
         }
     }
 }
