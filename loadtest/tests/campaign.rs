@@ -19,7 +19,7 @@ async fn slice(log: LogKind) -> Report {
         log,
         faults: 0,
         each: Some(EACH),
-        commands: 500,
+        commands: 250,
         seconds_max: 60,
         kinds: Vec::new(),
         instances: 2,

@@ -24,6 +24,8 @@ const AT_ONCE: usize = 2;
 /// With nothing acknowledged for so long, the next fault waits a while.
 const QUIET: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(6);
+/// How long a fault waits for the commands that should have come before it.
+const LOAD_PATIENCE: Duration = Duration::from_secs(20);
 /// How often a server that does not start is started again.
 const STARTS_MAX: u32 = 5;
 /// How often processes are looked at.
@@ -49,13 +51,16 @@ pub struct Faults {
     recorder: Recorder,
     targets: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     begun: AtomicU64,
+    /// Commands that should have been acknowledged for each fault begun.
+    commands_each: u64,
     exits: AtomicU64,
 }
 
 impl Faults {
     /// For a stage.
-    pub fn new(stage: Arc<Stage>, recorder: Recorder) -> Arc<Self> {
+    pub fn new(stage: Arc<Stage>, recorder: Recorder, commands_each: u64) -> Arc<Self> {
         Arc::new(Self {
+            commands_each,
             stage,
             recorder,
             targets: Mutex::default(),
@@ -100,9 +105,13 @@ impl Faults {
     }
 
     /// Faults upon faults prove little once nothing moves: what is down gets time to come back.
+    /// Nor is it a campaign under load when faults run ahead of the commands by far.
     async fn until_something_works(&self) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        while self.recorder.silence() > QUIET && tokio::time::Instant::now() < deadline {
+        let begun = tokio::time::Instant::now();
+        let wanted = self.begun().saturating_sub(AT_ONCE as u64) * self.commands_each * 9 / 10;
+        let quiet = || self.recorder.silence() > QUIET && begun.elapsed() < PATIENCE;
+        let ahead = || self.recorder.acknowledged() < wanted && begun.elapsed() < LOAD_PATIENCE;
+        while quiet() || ahead() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

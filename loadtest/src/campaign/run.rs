@@ -136,7 +136,8 @@ async fn under_faults(
 ) -> anyhow::Result<Outcome> {
     let (stop_faults, stop_clients, stop_rest) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let faults = Faults::new(Arc::clone(stage), world.recorder.clone());
+    let commands_each = options.commands / (plan.len() as u64).max(1);
+    let faults = Faults::new(Arc::clone(stage), world.recorder.clone(), commands_each);
     let mut background = JoinSet::new();
     background.spawn(Arc::clone(&faults).watch(stop_rest.clone()));
     background.spawn(sample(Arc::clone(stage), world.recorder.clone(), stop_rest.clone()));

@@ -25,7 +25,7 @@ use super::stage::{STRANGER, SUBSCRIBER_LINK, Stage, client_link};
 pub use call::{Caller, Operation};
 
 /// How long asking again may take in all.
-const ASKED_WITHIN: Duration = Duration::from_secs(60);
+const ASKED_WITHIN: Duration = Duration::from_mins(1);
 /// Projects are so many for each partition.
 const PROJECTS_PER_PARTITION: usize = 2;
 /// Cards of a project that clients fight about.
