@@ -49,7 +49,9 @@ fn under_any_lease(state: Option<&ProjectState>, task_id: TaskId, run_id: &mut R
 /// Whether this append is one of those that fail, so that what follows a failure is not left to chance.
 fn fails_now() -> bool {
     static APPENDS: AtomicU64 = AtomicU64::new(1);
-    APPENDS.fetch_add(1, Ordering::Relaxed).is_multiple_of(8)
+    let number = APPENDS.fetch_add(1, Ordering::Relaxed);
+    // Late enough that there is something to lose, and seldom enough that something is left to lose.
+    number > 80 && number.is_multiple_of(32)
 }
 
 fn in_doubt(writer: &dyn PartitionWriter) -> Error {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use muster_domain::id::ProjectId;
 use muster_event_log::{Error, EventLog, LogOffset, LogRecord};
-use muster_service_kit::mutant;
 use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
@@ -27,9 +26,6 @@ pub(super) async fn catch_up(
 ) -> Result<(), Error> {
     restore(log.as_ref(), partition, ledger).await?;
     let from = ledger.read().next();
-    if mutant::is("skip_tail") && from > LogOffset::START {
-        return Ok(());
-    }
     let mut records = log.read(partition, from, READ_RECORDS).await?;
     while let Some(last) = records.last() {
         // The next records are fetched and decoded while these are applied.

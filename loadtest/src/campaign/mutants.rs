@@ -47,13 +47,13 @@ pub const ALL: &[Mutant] = &[
         "skip_rollback",
         LogKind::Postgres,
         HARD,
-        "what was decided stays after its append failed, which one in eight does",
+        "what was decided stays after its append failed, which one in 32 does",
     ),
     mutant(
         "answer_lost_as_refused",
         LogKind::Postgres,
         HARD,
-        "a command in doubt, as one append in eight leaves it, is refused without a look at the log",
+        "a command in doubt, as one append in 32 leaves it, is refused without a look at the log",
     ),
     mutant(
         "ignore_expected_sequence",
@@ -78,7 +78,6 @@ pub const ALL: &[Mutant] = &[
         &[Kind::Freeze],
         "each writer of a partition has a transactional id of its own",
     ),
-    mutant("skip_tail", LogKind::Kafka, &[Kind::Freeze, Kind::Kill], "a takeover does not read what others wrote"),
 ];
 
 /// What became of a mistake.
