@@ -38,7 +38,8 @@ async fn slice(log: LogKind) -> Report {
         assert!(!report.not_run.contains_key(kind));
     }
     for (kind, count) in &report.faults {
-        assert!(count.done + count.failed <= EACH as u64 && count.failed == 0, "{kind:?}: {}", report.table());
+        // One may fall into another's time: nothing restarts a service while its broker is frozen.
+        assert!(count.done > 0 && count.done + count.failed <= EACH as u64, "{kind:?}: {}", report.table());
     }
     report
 }
