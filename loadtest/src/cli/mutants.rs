@@ -21,10 +21,10 @@ pub struct Arguments {
     #[arg(long, default_value_t = 6)]
     faults: usize,
     /// Commands to be acknowledged in each campaign.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 1_500)]
     commands: u64,
     /// Seconds after which no further fault begins.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 15)]
     seconds_max: u64,
     /// Where the services' programs are, built with the feature `mutants`; beside this one when left out.
     #[arg(long)]
