@@ -64,7 +64,7 @@ impl KafkaLog {
         Ok(Self(Arc::new(Inner {
             subscriptions: subscription::Subscriptions::new(config.clone(), Arc::clone(&watermarks)),
             readers: reader::Readers::new(config.clone(), topics.events.clone(), Arc::clone(&watermarks)),
-            output: output::OutputProducer::new(config, &topics, schema_ids.output)?,
+            output: output::OutputProducer::new(config, &topics, schema_ids.output, Arc::clone(&watermarks))?,
             schemas: SchemaCache::new(registry),
             watermarks,
             schema_ids,

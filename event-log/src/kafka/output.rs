@@ -1,4 +1,7 @@
 //! Agent output and dead letters: an idempotent producer without transactions.
+//!
+//! librdkafka gives a record up in time, but not the connection by which it waits for a new number of its producer's: one
+//! that hangs would have each record given up for as long. It must never be taken for stuck when Kafka is out of reach.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,15 +15,22 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use super::clients::DropElsewhere;
 use super::registry::Registry;
 use super::topics::Topics;
+use super::watermarks::Watermarks;
 use super::{KafkaConfig, clients, errors, number, records};
 use crate::decode::{RawRecord, SchemaCache};
 use crate::{AgentOutput, DeadLetter, Error, LogOffset, OutputRecord, framing, partition_of, stalls};
+
+/// How often Kafka is asked whether it answers: the client that asks may hang too, and is another the next time.
+const LOOKS: u32 = 2;
 
 pub(super) struct OutputProducer {
     settings: ClientConfig,
     producer: Mutex<Arc<Producer>>,
     /// Within this, librdkafka says what became of a record, one way or the other.
     patience: Duration,
+    /// How long Kafka may take to answer another client, for this one to count as stuck.
+    look_timeout: Duration,
+    watermarks: Arc<Watermarks>,
     topic: String,
     dead_letter_topic: String,
     schema_id: u32,
@@ -28,13 +38,20 @@ pub(super) struct OutputProducer {
 }
 
 impl OutputProducer {
-    pub(super) fn new(config: &KafkaConfig, topics: &Topics, schema_id: u32) -> Result<Self, Error> {
+    pub(super) fn new(
+        config: &KafkaConfig,
+        topics: &Topics,
+        schema_id: u32,
+        watermarks: Arc<Watermarks>,
+    ) -> Result<Self, Error> {
         let mut settings = clients::producer(config);
         settings.set("linger.ms", "5").set("message.timeout.ms", config.request_timeout_ms.to_string());
         Ok(Self {
             producer: Mutex::new(Arc::new(make(&settings)?)),
             settings,
             patience: config.request_timeout() + config.stall_timeout(),
+            look_timeout: config.stall_timeout() / LOOKS,
+            watermarks,
             topic: topics.output.clone(),
             dead_letter_topic: topics.dead_letter.clone(),
             schema_id,
@@ -126,11 +143,25 @@ impl OutputProducer {
         if Arc::ptr_eq(&current, stalled) {
             stalls::count(
                 "output",
-                "the producer of agent output does not say what became of a record; it is replaced",
+                "the producer of agent output does not have a record written that could be; it is replaced",
             );
             match make(&self.settings) {
                 Ok(producer) => *current = Arc::new(producer),
                 Err(error) => tracing::error!(%error, "the producer of agent output could not be replaced"),
+            }
+        }
+    }
+
+    /// Replaces a producer that gave a record up for want of time, if Kafka answers others.
+    async fn look(&self, producer: &Arc<Producer>, topic: &str, partition: u32) {
+        for _ in 0..LOOKS {
+            if !Arc::ptr_eq(&self.current(), producer) {
+                return;
+            }
+            let (watermarks, topic, timeout) = (Arc::clone(&self.watermarks), topic.to_owned(), self.look_timeout);
+            let asked = clients::blocking(move || watermarks.committed_within(&topic, partition, timeout)).await;
+            if asked.is_ok() {
+                return self.replace(producer);
             }
         }
     }
@@ -144,7 +175,12 @@ impl OutputProducer {
     ) -> Result<(), Error> {
         match tokio::time::timeout(self.patience, delivery).await {
             Ok(Ok(Ok(_))) => Ok(()),
-            Ok(Ok(Err((error, _)))) => Err(errors::unavailable(topic, partition, &error)),
+            Ok(Ok(Err((error, _)))) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut) {
+                    self.look(producer, topic, partition).await;
+                }
+                Err(errors::unavailable(topic, partition, &error))
+            }
             Ok(Err(_)) => Err(errors::unavailable(topic, partition, &KafkaError::Canceled)),
             Err(_) => {
                 self.replace(producer);

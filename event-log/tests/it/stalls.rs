@@ -12,7 +12,7 @@ use muster_test_kit::{eventually, kafka, shared};
 use uuid::Uuid;
 
 use crate::harness::instance::{Board, DEADLINE, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
-use crate::harness::proxy::Proxy;
+use crate::harness::proxy::{INIT_PRODUCER_ID, JOIN_GROUP, Proxy};
 use crate::harness::{PARTITIONS, events, positions, project_in, take};
 
 /// Longer than any test: what is replaced here was not given up by librdkafka itself.
@@ -74,19 +74,25 @@ async fn clients_that_hang_are_replaced() {
     settled(&[&steady, &other]).await;
 
     proxy.hold_those_there();
+    // Those that librdkafka makes in their place hang too where it matters: it may or may not have found a way by itself.
+    proxy.hang_on(&[INIT_PRODUCER_ID, JOIN_GROUP]);
     writer.append(writer.end(), &events(project, 4, 4)).await.unwrap();
     assert_eq!(positions(&take(&mut subscription, 4).await), [4, 5, 6, 7]);
     assert!(stalls("subscription"), "{}", metrics.render());
+    let append = async || through.append_output(vec![line(2)]).await;
+    eventually(DEADLINE, || async { append().await.is_err() && stalls("output") }).await;
+    proxy.hang_on(&[JOIN_GROUP]);
     // What is refused in time can be written again.
-    eventually(DEADLINE, || async { through.append_output(vec![line(2)]).await.is_ok() }).await;
+    eventually(DEADLINE, || async { append().await.is_ok() }).await;
     let partitions = (0..PARTITIONS).map(|partition| (partition, LogOffset::START)).collect();
     let mut output = direct.subscribe_output(partitions).await.unwrap();
     while take(&mut output, 1).await[0].line.line_number != 2 {}
     writer.append(writer.end(), &events(project, 8, 2)).await.unwrap();
     assert_eq!(positions(&take(&mut subscription, 2).await), [8, 9]);
 
-    // The other was expelled meanwhile, and is back by a new client: the old one's connections still hang.
+    // The other was expelled meanwhile, and is back by a new client: the old one asks in vain.
     eventually(DEADLINE, || async { stalls("membership") }).await;
+    proxy.hang_on(&[]);
     settled(&[&steady, &other]).await;
     assert!(!other.lost().is_empty());
     steady.leave().await;
