@@ -3,6 +3,7 @@
 
 import { Refusal, command, query } from "./api.js";
 import { clock, element, plain } from "./dom.js";
+import { Moment } from "./moment.js";
 
 const TASK = `query($id: ID!, $at: Int) { task(id: $id, minPosition: $at) {
   id projectId title description status statusReason priority complexity sequence position createdBy createdAt branch mergeCommit prUrl
@@ -16,9 +17,6 @@ const TASK = `query($id: ID!, $at: Int) { task(id: $id, minPosition: $at) {
 } }`;
 const HISTORY = `query($id: ID!, $after: Int!) { eventHistory(taskId: $id, after: $after, first: 200) {
   nodes { sequence type timestamp actor source } } }`;
-
-const MOMENT = `query($id: ID!, $from: Int!, $to: Int!) {
-  taskAt(taskId: $id, sequence: $to) { status updatedAt } taskDiff(taskId: $id, from: $from, to: $to) { path before after } }`;
 
 export class Detail {
   /**
@@ -75,6 +73,8 @@ export class Detail {
   draw(task, events) {
     const typed = [...this.place.querySelectorAll("textarea, input:not([type=range])")].map((field) => [field.id, field.value]);
     const focused = this.shown === task.id ? document.activeElement?.id : null;
+    if (this.shown !== task.id) this.moment = new Moment(task.id, this.actions.failed);
+    this.moment.grow(task.sequence);
     this.place.hidden = false;
     const parts = [
       element("header", {}, element("h2", {}, task.title), element("button", { type: "button", onclick: () => this.close() }, "Close")),
@@ -89,7 +89,7 @@ export class Detail {
       this.runs(task),
       task.artifacts.length && section("Artifacts", list(task.artifacts, (artifact) => [artifactLink(artifact), artifact.description ? ` ${artifact.description}` : ""])),
       this.prompt(),
-      this.timeTravel(task),
+      section("Time travel", ...this.moment.parts),
       section("History", list(events.toReversed(), (event) => [`${event.sequence} `, element("span", { className: "soft" }, `${clock(event.timestamp)} `), `${event.type} `, element("span", { className: "soft" }, `${event.actor} (${event.source})`)])),
     ];
     this.place.replaceChildren(...parts.filter((part) => part instanceof Node));
@@ -146,29 +146,6 @@ export class Detail {
       element("span", { className: "soft" }, `${plain(run.status)} · attempt ${run.attempt} · iteration ${run.iteration}${run.maxIterations ? `/${run.maxIterations}` : ""}${usage(run.usage)} `),
       button("View logs", () => this.actions.logs(run)),
     ]));
-  }
-
-  /** The task as it was after any of its events, and what that event changed. */
-  timeTravel(task) {
-    const range = element("input", { type: "range", id: "moment", min: 1, max: task.sequence, value: task.sequence, ariaLabel: "Event" });
-    const told = element("output", { className: "soft" }, `as of event ${task.sequence}`);
-    const changes = element("pre", { id: "changes", hidden: true });
-    let turn = 0;
-    range.addEventListener("input", async () => {
-      const mine = (turn += 1);
-      const to = Number(range.value);
-      try {
-        const { taskAt, taskDiff } = await query(MOMENT, { id: task.id, from: Math.max(1, to - 1), to });
-        if (mine !== turn || !taskAt) return;
-        told.textContent = `as of event ${to}, ${clock(taskAt.updatedAt)}: ${plain(taskAt.status)}`;
-        const shown = (value) => (value === null ? "–" : JSON.stringify(value));
-        changes.textContent = taskDiff.map(({ path, before, after }) => `${path}: ${shown(before)} → ${shown(after)}`).join("\n");
-        changes.hidden = !taskDiff.length;
-      } catch (error) {
-        this.actions.failed(error);
-      }
-    });
-    return section("Time travel", range, element("div", {}, told), changes);
   }
 
   prompt() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_domain::command::InjectPrompt;
 use muster_domain::model::{Priority, TaskStatus};
 
 use crate::support::{Browser, Server, World};
@@ -47,6 +48,23 @@ async fn a_plan_is_approved_on_the_board_and_the_log_is_live() {
     browser.until("document.getElementById('detail').textContent.includes('as of event 1, ')").await;
     browser.run("moment.value = 2; moment.dispatchEvent(new Event('input'))").await;
     browser.until("document.getElementById('changes').textContent.includes('/sequence: 1 → 2')").await;
+
+    // What happens meanwhile shows beside the chosen moment, and does not end it.
+    let newest = async |message: &str| {
+        let prompt = InjectPrompt { task_id: task, message: message.to_owned() };
+        world.send("ada", project, prompt).await;
+        let sequence = world.task_state(project, task).await.sequence;
+        browser.until(&format!("moment.max === '{sequence}'")).await;
+        sequence
+    };
+    newest("One thing more").await;
+    assert_eq!(browser.run("moment.value").await, "2");
+    assert_eq!(browser.run("document.getElementById('detail').textContent.includes('as of event 2, ')").await, true);
+    assert_eq!(browser.run("changes.textContent.includes('/sequence: 1 → 2') && !changes.hidden").await, true);
+    // It ends where it is the newest event again.
+    browser.run("moment.value = moment.max; moment.dispatchEvent(new Event('input'))").await;
+    let sequence = newest("And another").await;
+    assert_eq!(browser.run("moment.value").await, sequence.to_string());
     browser.picture("approved").await;
 
     server.shutdown.trigger();
