@@ -1,6 +1,7 @@
 //! Mistakes on purpose that need more than a condition. Only built with the feature `mutants`, to show that fault campaigns
 //! notice them. Nothing else may use it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use muster_domain::state::ProjectState;
 use muster_event_log::{Appended, Error, LogOffset, PartitionWriter};
 use muster_service_kit::mutant;
 use parking_lot::Mutex;
+
+use crate::partition::Image;
 
 /// Long enough that a process is killed meanwhile now and then.
 const COMMIT_LATE: Duration = Duration::from_millis(150);
@@ -96,6 +99,29 @@ pub(crate) fn given_before(order: Option<WorkOrder>) -> Option<WorkOrder> {
         last.clone_from(&order);
     }
     given.or(order)
+}
+
+/// Events after which a careless writer takes a snapshot: often, so that a takeover begins with one.
+pub(crate) fn snapshot_every(events: usize) -> usize {
+    if mutant::is("stale_snapshot") { 25 } else { events }
+}
+
+/// A snapshot that says another end than that of its content: tasks and commands are those of the one before.
+pub(crate) fn snapshot(mut image: Image) -> Image {
+    static BEFORE: Mutex<Option<HashMap<u32, Image>>> = Mutex::new(None);
+    if !mutant::is("stale_snapshot") {
+        return image;
+    }
+    let before = BEFORE.lock().get_or_insert_default().insert(image.partition, image.clone());
+    if let Some(before) = before {
+        image.recent = before.recent;
+        for (id, state) in &mut image.projects {
+            if let Some(stale) = before.projects.get(id) {
+                *state = ProjectState { position: state.position, ..stale.clone() };
+            }
+        }
+    }
+    image
 }
 
 /// Starts a process that nobody ends.

@@ -29,5 +29,7 @@ pub(crate) use archive::fetch;
 pub(crate) use handle::{Accepted, Handle, Refusal, Unready};
 pub(crate) use ledger::{Ledger, Offer};
 pub(crate) use memory::CommandKey;
+#[cfg(feature = "mutants")]
+pub(crate) use snapshot::Image;
 pub(crate) use standing::{Orders, Standing};
 pub(crate) use writer::spawn;

@@ -25,6 +25,8 @@ pub mod memory;
 pub mod postgres;
 
 #[cfg(feature = "limits")]
+pub mod foreign;
+#[cfg(feature = "limits")]
 pub mod limits;
 #[cfg(feature = "limits")]
 pub mod raw;

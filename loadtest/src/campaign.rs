@@ -31,6 +31,6 @@ mod run;
 
 pub mod mutants;
 
-pub use options::{Kind, LogKind, Options};
+pub use options::{Kind, LogKind, Options, Patience};
 pub use report::{Found, Report};
 pub use run::{programs_beside_this, run};

@@ -2,7 +2,7 @@
 //!
 //! In a program of its own, so that it has the machine to itself. Never how fast anything was.
 
-use muster_loadtest::campaign::{self, Kind, LogKind, Options, Report};
+use muster_loadtest::campaign::{self, Kind, LogKind, Options, Patience, Report};
 use tokio::sync::Mutex;
 
 /// Seed of both. A failure names it, and `loadtest campaign --seed` runs it again.
@@ -29,6 +29,8 @@ async fn slice(log: LogKind) -> Report {
         mutant: None,
         keep: None,
         short_lived: true,
+        patience: Patience::LONG,
+        tell: |_| {},
     };
     let report = campaign::run(&options).await.unwrap_or_else(|error| panic!("{error:#}"));
     assert!(report.violations.is_empty(), "{}", report.table());

@@ -5,6 +5,7 @@ use muster_domain::event::Event;
 use muster_domain::time::Timestamp;
 use muster_event_log::{DeadLetter, LogOffset, Poison};
 use muster_read_store::{LIVE_SCHEMA, PROJECTION, ParkOutcome, Poisoned};
+use muster_service_kit::mutant;
 
 use crate::Context;
 use crate::error::Error;
@@ -81,6 +82,10 @@ pub(crate) fn from_event(partition: u32, offset: i64, event: &Event, error: &mus
 }
 
 async fn send(context: &Context, poisoned: &Poisoned, attempts: u32) -> Result<(), Error> {
+    if mutant::is("forget_dead_letter") {
+        context.store.apply_batch(poisoned.partition, &[], poisoned.log_offset + 1).await?;
+        return Ok(());
+    }
     publish(context, poisoned, attempts).await?;
     match context.store.park(poisoned).await? {
         ParkOutcome::Waits => {}

@@ -36,6 +36,8 @@ pub(super) struct Snapshots {
 
 impl Snapshots {
     pub(super) fn new(every_events: usize) -> Self {
+        #[cfg(feature = "mutants")]
+        let every_events = crate::mutants::snapshot_every(every_events);
         Self { every_events, size: 0, under_way: Arc::default() }
     }
 
@@ -52,6 +54,8 @@ impl Snapshots {
             self.under_way.store(false, Ordering::Release);
             return;
         };
+        #[cfg(feature = "mutants")]
+        let image = crate::mutants::snapshot(image);
         self.size = image.size();
         let (log, under_way) = (Arc::clone(log), Arc::clone(&self.under_way));
         tokio::spawn(async move {

@@ -8,24 +8,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use muster_event_log::foreign;
+use muster_event_log::raw::View;
 use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::options::Kind;
 use super::plan::Planned;
 use super::proxy::Mode;
 use super::recorder::Recorder;
 use super::stage::{Shared, Stage, until_ready};
+use super::verdict::raw_log;
 
 /// Faults at the same time.
 const AT_ONCE: usize = 2;
 /// With nothing acknowledged for so long, the next fault waits a while.
 const QUIET: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(6);
-/// How long a fault waits for the commands that should have come before it.
-const LOAD_PATIENCE: Duration = Duration::from_secs(20);
 /// How often a server that does not start is started again.
 const STARTS_MAX: u32 = 5;
 /// How often processes are looked at.
@@ -53,14 +55,17 @@ pub struct Faults {
     begun: AtomicU64,
     /// Commands that should have been acknowledged for each fault begun.
     commands_each: u64,
+    /// How long a fault waits for them.
+    load_patience: Duration,
     exits: AtomicU64,
 }
 
 impl Faults {
     /// For a stage.
-    pub fn new(stage: Arc<Stage>, recorder: Recorder, commands_each: u64) -> Arc<Self> {
+    pub fn new(stage: Arc<Stage>, recorder: Recorder, commands_each: u64, load_patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             commands_each,
+            load_patience,
             stage,
             recorder,
             targets: Mutex::default(),
@@ -110,7 +115,7 @@ impl Faults {
         let begun = tokio::time::Instant::now();
         let wanted = self.begun().saturating_sub(AT_ONCE as u64) * self.commands_each * 9 / 10;
         let quiet = || self.recorder.silence() > QUIET && begun.elapsed() < PATIENCE;
-        let ahead = || self.recorder.acknowledged() < wanted && begun.elapsed() < LOAD_PATIENCE;
+        let ahead = || self.recorder.acknowledged() < wanted && begun.elapsed() < self.load_patience;
         while quiet() || ahead() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -157,6 +162,8 @@ impl Faults {
             Kind::RebalanceStorm => self.storm(self.service(&planned.target)?).await,
             Kind::DiskFull => self.fill_disk(lasting).await,
             Kind::ClockJump => self.jump_clock(planned, lasting).await,
+            Kind::Zombie => self.with_link(planned, Mode::AnswerHeartbeats).await,
+            Kind::Poison => self.poison(planned).await,
         }
     }
 
@@ -227,6 +234,17 @@ impl Faults {
         clock.jump(jump)?;
         tokio::time::sleep(lasting).await;
         clock.jump(0)?;
+        Ok(())
+    }
+
+    /// Of a project of its own, whose later events would have to wait.
+    async fn poison(&self, planned: &Planned) -> anyhow::Result<()> {
+        let log = raw_log(&self.stage).await;
+        let partitions = log.ends(View::Committed).await?;
+        let place = usize::try_from(planned.choice % partitions.len().max(1) as u64)?;
+        let partition = *partitions.keys().nth(place).context("the log has no partitions")?;
+        let project_id = Uuid::from_u64_pair(planned.choice, planned.wait_ms);
+        foreign::write(&log, partition, project_id, &planned.choice.to_be_bytes()).await?;
         Ok(())
     }
 

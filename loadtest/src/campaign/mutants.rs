@@ -12,7 +12,10 @@ use super::report::Report;
 use crate::Machine;
 use crate::checks::Finding;
 
-/// A mistake, and the faults under which it shows.
+/// A mistake must be noticed so many seconds after the load began, checkers included.
+pub const NOTICED_WITHIN_S: f64 = 60.0;
+
+/// A mistake, and the campaign in which it shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Mutant {
     /// What `MUSTER_MUTANT` is set to.
@@ -21,63 +24,82 @@ pub struct Mutant {
     pub mistake: &'static str,
     log: LogKind,
     kinds: &'static [Kind],
+    faults: usize,
+    commands: u64,
+    instances: usize,
 }
 
 /// Faults that end processes and appends, for mistakes that show in nothing else.
 const HARD: &[Kind] = &[Kind::Kill, Kind::PostgresKill, Kind::Freeze];
+/// The same and what else mistakes are tried out under: it must be clean where there is no mistake.
+const HARD_ON_POSTGRES: &[Kind] = &[Kind::Kill, Kind::PostgresKill, Kind::Freeze, Kind::Poison];
+const HARD_ON_KAFKA: &[Kind] = &[Kind::Kill, Kind::PostgresKill, Kind::Freeze, Kind::Zombie];
 /// What happens to every request now and then.
 const SOFT: &[Kind] = &[Kind::Delay, Kind::Reset];
 
-const fn mutant(name: &'static str, log: LogKind, kinds: &'static [Kind], mistake: &'static str) -> Mutant {
-    Mutant { name, mistake, log, kinds }
+const fn on(log: LogKind, kinds: &'static [Kind], name: &'static str, mistake: &'static str) -> Mutant {
+    Mutant { name, mistake, log, kinds, faults: 6, commands: 1_500, instances: 2 }
+}
+
+const fn soft(name: &'static str, mistake: &'static str) -> Mutant {
+    on(LogKind::Postgres, SOFT, name, mistake)
+}
+
+const fn hard(name: &'static str, mistake: &'static str) -> Mutant {
+    on(LogKind::Postgres, HARD, name, mistake)
 }
 
 /// Every mistake there is.
 pub const ALL: &[Mutant] = &[
-    mutant("acknowledge_before_commit", LogKind::Postgres, HARD, "commands are acknowledged before they are durable"),
-    mutant("apply_twice", LogKind::Postgres, SOFT, "a key that was used is not looked for"),
-    mutant(
-        "forget_idempotency_at_takeover",
-        LogKind::Postgres,
-        HARD,
-        "what is read at a takeover leaves no keys behind",
-    ),
-    mutant("repeat_answer_differs", LogKind::Postgres, SOFT, "a repeated command is told another position"),
-    mutant(
-        "skip_rollback",
-        LogKind::Postgres,
-        HARD,
-        "what was decided stays after its append failed, which one in 32 does",
-    ),
-    mutant(
+    hard("acknowledge_before_commit", "commands are acknowledged before they are durable"),
+    soft("apply_twice", "a key that was used is not looked for"),
+    hard("forget_idempotency_at_takeover", "what is read at a takeover leaves no keys behind"),
+    soft("repeat_answer_differs", "a repeated command is told another position"),
+    Mutant {
+        // It fails by itself, and more faults would only keep it from coming so far.
+        faults: 3,
+        commands: 600,
+        ..soft("skip_rollback", "what was decided stays after its append failed, which one in 32 does")
+    },
+    hard(
         "answer_lost_as_refused",
-        LogKind::Postgres,
-        HARD,
         "a command in doubt, as one append in 32 leaves it, is refused without a look at the log",
     ),
-    mutant(
-        "ignore_expected_sequence",
-        LogKind::Postgres,
-        SOFT,
-        "commands are accepted on another state than they expect",
-    ),
-    mutant("split_command", LogKind::Postgres, SOFT, "a command's events are written in two appends"),
-    mutant("double_claim", LogKind::Postgres, SOFT, "one claimant in four is given what another was given last"),
-    mutant("accept_stale_token", LogKind::Postgres, SOFT, "what comes under an old token counts for the live lease"),
-    mutant("offset_outside_transaction", LogKind::Postgres, SOFT, "the offset is stored before the rows"),
-    mutant("drop_row", LogKind::Postgres, SOFT, "an event in fifty gets no row in the history"),
-    mutant("stale_row", LogKind::Postgres, SOFT, "some events do not change the rows they are about"),
-    mutant("audit_unchained", LogKind::Postgres, SOFT, "the audit hash leaves out the one before"),
-    mutant("resume_skips", LogKind::Postgres, SOFT, "a subscriber goes on one event too far"),
-    mutant("resume_repeats", LogKind::Postgres, SOFT, "a subscriber goes on one event too early"),
-    mutant("leak_to_strangers", LogKind::Postgres, SOFT, "who is no member sees projects"),
-    mutant("orphan", LogKind::Postgres, SOFT, "a process outlives the service that started it"),
-    mutant(
-        "skip_fencing",
-        LogKind::Kafka,
-        &[Kind::Freeze],
-        "each writer of a partition has a transactional id of its own",
-    ),
+    soft("ignore_expected_sequence", "commands are accepted on another state than they expect"),
+    soft("split_command", "a command's events are written in two appends"),
+    soft("double_claim", "one claimant in four is given what another was given last"),
+    soft("accept_stale_token", "what comes under an old token counts for the live lease"),
+    Mutant {
+        faults: 8,
+        ..on(
+            LogKind::Postgres,
+            &[Kind::Kill],
+            "stale_snapshot",
+            "a snapshot says a newer end than that of the tasks and keys in it",
+        )
+    },
+    soft("offset_outside_transaction", "the offset is stored before the rows"),
+    soft("drop_row", "an event in fifty gets no row in the history"),
+    soft("stale_row", "some events do not change the rows they are about"),
+    soft("audit_unchained", "the audit hash leaves out the one before"),
+    on(LogKind::Postgres, &[Kind::Poison], "forget_dead_letter", "a record that holds no event is passed over"),
+    soft("resume_skips", "a subscriber goes on one event too far"),
+    soft("resume_repeats", "a subscriber goes on one event too early"),
+    soft("leak_to_strangers", "who is no member sees projects"),
+    soft("orphan", "a process outlives the service that started it"),
+    Mutant {
+        // Whoever was put out works on under full load while others take over: no need to wait for luck. One is always
+        // left to take over.
+        faults: 3,
+        commands: 900,
+        instances: 3,
+        ..on(
+            LogKind::Kafka,
+            &[Kind::Zombie],
+            "skip_fencing",
+            "each writer of a partition has a transactional id of its own",
+        )
+    },
 ];
 
 /// What became of a mistake.
@@ -93,7 +115,9 @@ pub struct Trial {
     pub kinds: &'static [Kind],
     /// Seconds under load.
     pub load_seconds: f64,
-    /// Seconds in all: from nothing over servers, load, healing and a rebuild to the checkers' findings.
+    /// Seconds from the first command under load until every checker had looked: load, healing, a rebuild, checks.
+    pub noticed_seconds: f64,
+    /// Seconds in all: the servers' and services' start too.
     pub seconds: f64,
     /// Commands acknowledged meanwhile.
     pub acknowledged: u64,
@@ -144,12 +168,14 @@ impl Trials {
             Self { seed: options.seed, machine: Machine::here(), unchanged: Vec::new(), mutants: Vec::new() };
         for log in [LogKind::Postgres, LogKind::Kafka] {
             if chosen.iter().any(|mutant| mutant.log == log) {
-                let unchanged = Mutant { name: "none", mistake: "no mistake", log, kinds: HARD };
-                trials.unchanged.push(unchanged.try_out(options).await?);
+                let kinds = if log == LogKind::Kafka { HARD_ON_KAFKA } else { HARD_ON_POSTGRES };
+                (options.tell)(&format!("no mistake, {log:?}"));
+                trials.unchanged.push(on(log, kinds, "none", "no mistake").try_out(options).await?);
                 ended(&trials)?;
             }
         }
         for mutant in chosen {
+            (options.tell)(&format!("{}: {}", mutant.name, mutant.mistake));
             trials.mutants.push(mutant.try_out(options).await?);
             ended(&trials)?;
         }
@@ -157,26 +183,26 @@ impl Trials {
         Ok(trials)
     }
 
-    /// Whether each mistake was noticed, and nothing where there was none.
+    /// Whether each mistake was noticed in time, and nothing where there was none.
     pub fn is_proof(&self) -> bool {
-        self.unchanged.iter().all(|trial| trial.noticed_by.is_empty())
-            && self.mutants.iter().all(|trial| !trial.noticed_by.is_empty())
+        let in_time = |trial: &Trial| !trial.noticed_by.is_empty() && trial.noticed_seconds <= NOTICED_WITHIN_S;
+        self.unchanged.iter().all(|trial| trial.noticed_by.is_empty()) && self.mutants.iter().all(in_time)
     }
 
     /// As a table in Markdown.
     pub fn table(&self) -> String {
         let mut table = format!(
-            "Seed {}.\n\n| mutant | log | noticed by | violations | seconds under load | seconds in all | acknowledged |\n|---|---|---|--:|--:|--:|--:|\n",
+            "Seed {}.\n\n| mutant | log | noticed by | violations | seconds under load | seconds until noticed | seconds in all | acknowledged |\n|---|---|---|--:|--:|--:|--:|--:|\n",
             self.seed
         );
         for trial in self.unchanged.iter().chain(&self.mutants) {
             let names: Vec<_> = trial.noticed_by.iter().map(|it| format!("{} {}", it.number, it.checker)).collect();
             let violations: u64 = trial.noticed_by.iter().map(|it| it.violations).sum();
             let (names, log) = (if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }, trial.log);
-            let Trial { mutant, load_seconds, seconds, acknowledged, .. } = trial;
+            let Trial { mutant, load_seconds, noticed_seconds, seconds, acknowledged, .. } = trial;
             let _ = writeln!(
                 table,
-                "| {mutant} | {log:?} | {names} | {violations} | {load_seconds:.0} | {seconds:.0} | {acknowledged} |"
+                "| {mutant} | {log:?} | {names} | {violations} | {load_seconds:.0} | {noticed_seconds:.0} | {seconds:.0} | {acknowledged} |"
             );
         }
         table
@@ -186,7 +212,9 @@ impl Trials {
 impl Mutant {
     async fn try_out(&self, options: &Options) -> anyhow::Result<Trial> {
         let mutant = (self.name != "none").then(|| self.name.to_owned());
-        let options = Options { log: self.log, kinds: self.kinds.to_vec(), mutant, ..options.clone() };
+        let Self { log, faults, commands, instances, .. } = *self;
+        let options =
+            Options { log, faults, commands, instances, kinds: self.kinds.to_vec(), mutant, ..options.clone() };
         let started = Instant::now();
         let report = super::run(&options).await?;
         let trial = self.trial(&report, started.elapsed().as_secs_f64());
@@ -210,6 +238,7 @@ impl Mutant {
             log: self.log,
             kinds: self.kinds,
             load_seconds: report.seconds,
+            noticed_seconds: report.noticed_seconds,
             seconds,
             acknowledged: report.commands.acknowledged,
             noticed_by: report.checks.iter().filter(|finding| finding.violations > 0).map(noticed).collect(),
@@ -231,6 +260,7 @@ mod tests {
             log: LogKind::Postgres,
             kinds: SOFT,
             load_seconds: 1.0,
+            noticed_seconds: 1.5,
             seconds: 2.0,
             acknowledged: 1,
             noticed_by: noticed.then_some(noticed_by).into_iter().collect(),
@@ -249,6 +279,13 @@ mod tests {
         assert!(!trials(false, false).is_proof());
         assert!(!trials(true, true).is_proof());
         assert!(trials(false, false).table().contains("| m | Postgres | nobody | 0 |"));
+    }
+
+    #[test]
+    fn what_is_noticed_too_late_is_no_proof() {
+        let late = Trial { noticed_seconds: NOTICED_WITHIN_S + 1.0, ..trial(true) };
+        let trials = Trials { seed: 1, machine: Machine::here(), unchanged: Vec::new(), mutants: vec![late] };
+        assert!(!trials.is_proof());
     }
 
     #[test]

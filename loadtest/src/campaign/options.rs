@@ -1,6 +1,7 @@
 //! What a campaign is asked to do. Data only.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -48,6 +49,40 @@ pub enum Kind {
     DiskFull,
     /// The clock of an instance jumps.
     ClockJump,
+    /// Heartbeats of an instance are answered on their way and never arrive: it is put out of the group and works on.
+    Zombie,
+    /// Somebody who is no writer puts a record into the log that holds no event.
+    Poison,
+}
+
+/// How long is waited for what may never come.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long a command is sent again before its fate counts as unknown.
+    pub settled: Duration,
+    /// For answers to all commands whose fate is unknown, in the end.
+    pub asked: Duration,
+    /// Until projection and subscribers come to rest, in the end.
+    pub calm: Duration,
+    /// How long a fault waits for the commands that should have come before it.
+    pub load: Duration,
+}
+
+impl Patience {
+    /// Of services that are expected to do what they should.
+    pub const LONG: Self = Self {
+        settled: Duration::from_secs(15),
+        asked: Duration::from_mins(1),
+        calm: Duration::from_mins(1),
+        load: Duration::from_secs(20),
+    };
+    /// Of services that may be broken: what is not there soon will not come.
+    pub const SHORT: Self = Self {
+        settled: Duration::from_secs(3),
+        asked: Duration::from_secs(5),
+        calm: Duration::from_secs(8),
+        load: Duration::from_secs(3),
+    };
 }
 
 /// A campaign.
@@ -81,6 +116,10 @@ pub struct Options {
     pub keep: Option<PathBuf>,
     /// Servers that start sooner and run slower.
     pub short_lived: bool,
+    /// How long is waited for what may never come.
+    pub patience: Patience,
+    /// Who is told how far it is, line by line.
+    pub tell: fn(&str),
 }
 
 impl Options {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::chance::Chance;
 use super::options::{Kind, LogKind, Options};
-use super::stage::{SUBSCRIBER_LINK, client_link, instance_name};
+use super::stage::{REGISTRY_LINK, SUBSCRIBER_LINK, client_link, instance_name};
 
 /// One fault, as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,7 +22,7 @@ pub struct Planned {
 }
 
 /// How often each kind comes, where kinds are not counted one by one. Kills and freezes are most of it.
-const WEIGHTS: [(u64, Kind); 14] = [
+const WEIGHTS: [(u64, Kind); 16] = [
     (36, Kind::Kill),
     (34, Kind::Freeze),
     (5, Kind::Cut),
@@ -37,11 +37,14 @@ const WEIGHTS: [(u64, Kind); 14] = [
     (1, Kind::RebalanceStorm),
     (1, Kind::DiskFull),
     (1, Kind::ClockJump),
+    (3, Kind::Zombie),
+    (1, Kind::Poison),
 ];
 
 /// Whether `kind` can happen to this log at all.
 pub fn applies(kind: Kind, log: LogKind) -> bool {
-    log == LogKind::Kafka || !matches!(kind, Kind::DelayedEndTxn | Kind::BrokerKill | Kind::BrokerFreeze)
+    const OF_KAFKA: [Kind; 4] = [Kind::DelayedEndTxn, Kind::BrokerKill, Kind::BrokerFreeze, Kind::Zombie];
+    log == LogKind::Kafka || !OF_KAFKA.contains(&kind)
 }
 
 /// The plan of a campaign. `able` says which kinds this machine can do.
@@ -69,10 +72,11 @@ fn planned(kind: Kind, options: &Options, chance: &mut Chance) -> Planned {
         Kind::ClockJump => format!("clock of {}", instance_name(clock_instance(options))),
         Kind::Cut | Kind::Partition | Kind::Delay | Kind::Reset => link(options, chance),
         Kind::ExecutedButTimedOut => command_link(options, chance),
-        Kind::DelayedEndTxn => format!("{} to log", instance_name(chance.below(options.instances))),
+        Kind::DelayedEndTxn | Kind::Zombie => format!("{} to log", instance_name(chance.below(options.instances))),
         Kind::BrokerKill | Kind::BrokerFreeze => "broker".to_owned(),
         Kind::PostgresKill => "postgres".to_owned(),
         Kind::DiskFull => "disk".to_owned(),
+        Kind::Poison => "log".to_owned(),
     };
     let session = Options::SESSION_TIMEOUT_MS;
     let duration_ms = match kind {
@@ -85,7 +89,11 @@ fn planned(kind: Kind, options: &Options, chance: &mut Chance) -> Planned {
         Kind::BrokerFreeze => chance.between(500, 3_000),
         Kind::DiskFull => chance.between(500, 1_500),
         Kind::ClockJump => chance.between(1_500, 3_000),
-        Kind::BrokerKill | Kind::PostgresKill | Kind::Reset | Kind::RebalanceStorm => chance.between(0, 200),
+        // Long enough that others take over what it goes on with.
+        Kind::Zombie => chance.between(session + 1_500, session + 3_000),
+        Kind::BrokerKill | Kind::PostgresKill | Kind::Reset | Kind::RebalanceStorm | Kind::Poison => {
+            chance.between(0, 200)
+        }
     };
     Planned { kind, target, wait_ms: chance.between(50, 1_200), duration_ms, choice: chance.next() }
 }
@@ -116,7 +124,9 @@ fn command_link(options: &Options, chance: &mut Chance) -> String {
 fn link(options: &Options, chance: &mut Chance) -> String {
     const OF_THE_READ_SIDE: [&str; 5] =
         ["projector to log", "projector to read model", "query to log", "query to read model", SUBSCRIBER_LINK];
-    if chance.percent(35) {
+    if options.log == LogKind::Kafka && chance.percent(10) {
+        REGISTRY_LINK.to_owned()
+    } else if chance.percent(35) {
         chance.pick(&OF_THE_READ_SIDE).map_or_else(String::new, |name| (*name).to_owned())
     } else {
         command_link(options, chance)
@@ -128,6 +138,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::campaign::Patience;
 
     fn options(seed: u64, each: Option<usize>, log: LogKind) -> Options {
         Options {
@@ -145,6 +156,8 @@ mod tests {
             mutant: None,
             keep: None,
             short_lived: true,
+            patience: Patience::LONG,
+            tell: |_| {},
         }
     }
 
@@ -161,6 +174,6 @@ mod tests {
         let plan = plan(&options(1, Some(2), LogKind::Postgres), |kind| kind != Kind::ClockJump);
         let count = |kind| plan.iter().filter(|fault| fault.kind == kind).count();
         assert_eq!((count(Kind::Kill), count(Kind::ClockJump), count(Kind::BrokerKill)), (2, 0, 0));
-        assert_eq!(plan.len(), 20);
+        assert_eq!(plan.len(), 22);
     }
 }

@@ -1,7 +1,7 @@
 //! A link between two processes that can be cut, frozen, slowed, reset, or robbed of its answers.
 //!
 //! Bytes are passed on as they are. It must never know what they mean, with one exception: on a link to Kafka it can tell
-//! the end of a transaction from other requests ([`frames`]).
+//! ends of transactions and heartbeats from other requests ([`frames`]).
 
 mod frames;
 mod pump;
@@ -34,6 +34,8 @@ pub enum Mode {
     HoldEndTxn(Duration),
     /// Kafka: passes the request that ends a transaction on, and swallows everything that comes back after it.
     LoseEndTxnAnswer,
+    /// Kafka: answers heartbeats of group members itself, with good news, and passes everything else on.
+    AnswerHeartbeats,
 }
 
 /// What a link should do, and how often its connections were reset.
@@ -155,9 +157,9 @@ impl Each {
         let ended = {
             let (from_client, to_client) = client.split();
             let (from_server, to_server) = server.split();
-            let shared = pump::Shared::new(begun.resets, &self.touched);
-            let requests = pump::run(from_client, to_server, self.seen.clone(), Way::Requests(self.protocol), &shared);
-            let answers = pump::run(from_server, to_client, self.seen.clone(), Way::Answers, &shared);
+            let (shared, said) = pump::Shared::new(begun.resets, &self.touched, self.protocol);
+            let requests = pump::run(from_client, to_server, self.seen.clone(), Way::Requests, &shared);
+            let answers = pump::run(from_server, to_client, self.seen.clone(), Way::Answers(said), &shared);
             tokio::select! {
                 ended = requests => ended,
                 ended = answers => ended,
@@ -253,6 +255,21 @@ mod tests {
         link.set(Mode::Pass);
         // What follows a hole would be taken for something else: the connection ends.
         assert!(there_and_back(&mut stream, b"three").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn heartbeats_are_answered_on_their_way() {
+        let (link, mut stream) = link(Protocol::Kafka).await;
+        link.set(Mode::AnswerHeartbeats);
+        // Version 3, correlation id 7.
+        stream.write_all(&[0, 0, 0, 8, 0, 12, 0, 3, 0, 0, 0, 7]).await.unwrap();
+        let mut answer = [0; 14];
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(answer, [0, 0, 0, 10, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0]);
+        there_and_back(&mut stream, &[0, 0, 0, 8, 0, 3, 0, 3, 0, 0, 0, 8]).await.unwrap();
+        assert_eq!(link.touched(), 1);
+        link.set(Mode::Pass);
+        there_and_back(&mut stream, &[0, 0, 0, 8, 0, 12, 0, 3, 0, 0, 0, 9]).await.unwrap();
     }
 
     #[tokio::test]

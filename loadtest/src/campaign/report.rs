@@ -32,6 +32,8 @@ pub struct Report {
     pub machine: Machine,
     /// Seconds under faults.
     pub seconds: f64,
+    /// Seconds from the first command under faults until every checker had looked at everything.
+    pub noticed_seconds: f64,
     /// Faults by kind.
     pub faults: BTreeMap<Kind, FaultCount>,
     /// Connections and requests that faults disturbed, by link.
@@ -226,6 +228,9 @@ impl Report {
                     writeln!(table, "| {} | failed | {} |", name(*kind), failure.lines().next().unwrap_or_default());
             }
         }
+        let disturbed = self.disturbed.iter().filter(|(_, times)| **times > 0);
+        let disturbed: Vec<_> = disturbed.map(|(link, times)| format!("{link} {times}")).collect();
+        let _ = writeln!(table, "| connections and messages disturbed | | {} |", disturbed.join(", "));
         for (kind, why) in &self.not_run {
             let _ = writeln!(table, "| {} | not run | {why} |", name(*kind));
         }

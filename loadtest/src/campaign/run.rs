@@ -30,8 +30,8 @@ use crate::servers::Folder;
 
 /// Projects with a subscriber.
 const SUBSCRIBERS: usize = 6;
-/// How long clients, projection and subscribers may take to come to rest after the faults.
-const CALM_WITHIN: Duration = Duration::from_mins(1);
+/// How often somebody is told how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs a campaign.
@@ -79,6 +79,7 @@ async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Resu
     let not_run = not_run(options);
     let plan = plan::plan(options, |kind| !not_run.contains_key(&kind));
     let kinds = plan.iter().map(|planned| planned.kind).collect();
+    (options.tell)(&format!("starting servers and services in {}", folder.display()));
     let stage = Arc::new(Stage::start(options, folder, mark, &kinds).await.context("starting servers and services")?);
     let path = folder.join("history.jsonl");
     let recorder = Recorder::create(&path)?;
@@ -92,12 +93,14 @@ async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Resu
     stage.stop_services().await;
 
     let history = tokio::task::spawn_blocking(move || history::read(&path)).await??;
+    (options.tell)("checking");
     let commands = report::count_commands(&history, seconds);
     let told = Told::read(&folder.join("services"))?;
     let checks = verdict(&stage, history, done.log).await?;
     let mut violations = done.violations;
     violations.extend(Found::all(&checks));
     machine.end();
+    let noticed_seconds = begun.elapsed().as_secs_f64();
     Ok(Report {
         seed: options.seed,
         log: options.log,
@@ -107,6 +110,7 @@ async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Resu
         clients: options.clients,
         machine,
         seconds,
+        noticed_seconds,
         faults: report::count_faults(&done.faults),
         disturbed: stage.links.iter().map(|(name, link)| (name.clone(), link.touched())).collect(),
         not_run,
@@ -137,7 +141,7 @@ async fn under_faults(
     let (stop_faults, stop_clients, stop_rest) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let commands_each = options.commands / (plan.len() as u64).max(1);
-    let faults = Faults::new(Arc::clone(stage), world.recorder.clone(), commands_each);
+    let faults = Faults::new(Arc::clone(stage), world.recorder.clone(), commands_each, options.patience.load);
     let mut background = JoinSet::new();
     background.spawn(Arc::clone(&faults).watch(stop_rest.clone()));
     background.spawn(sample(Arc::clone(stage), world.recorder.clone(), stop_rest.clone()));
@@ -150,6 +154,11 @@ async fn under_faults(
         let (faults, stop) = (Arc::clone(&faults), stop_faults.clone());
         tokio::spawn(async move { faults.carry_out(plan, &stop).await })
     };
+    let mut told = tokio::time::Instant::now();
+    let tell = |what: &str| {
+        let (begun, acknowledged) = (faults.begun(), world.recorder.acknowledged());
+        (options.tell)(&format!("{what}: {begun} of {planned} faults, {acknowledged} commands acknowledged"));
+    };
     // Load is spread over the faults, with some to spare.
     while tokio::time::Instant::now() < deadline {
         let begun = faults.begun();
@@ -158,19 +167,27 @@ async fn under_faults(
         if carried_out.is_finished() && world.recorder.acknowledged() >= options.commands {
             break;
         }
+        if told.elapsed() > TELL_EVERY {
+            told = tokio::time::Instant::now();
+            tell("under load");
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stop_faults.cancel();
+    tell("healing");
     let done = carried_out.await?;
     faults.heal().await.context("healing")?;
     world.allow(u64::MAX);
+    world.hurry(true);
     stop_clients.cancel();
     clients.join_all().await;
+    world.hurry(false);
+    tell("asking again");
     workload::ask_again(world, options.seed).await?;
     // Leases end by themselves: what is written last would otherwise come when nobody projects any more.
     stage.stop_writing().await;
     let log = verdict::whole_log(stage).await?;
-    let violations = calm(stage, &log, &subscribers).await;
+    let violations = calm(stage, &log, &subscribers, options.patience.calm).await;
     stop_rest.cancel();
     background.join_all().await;
     Ok(Outcome { faults: done, exits: faults.exits(), violations, log })
@@ -194,8 +211,8 @@ fn subscribe(
 }
 
 /// Waits until the read model has every event of the log, and subscribers have every event of the read model.
-async fn calm(stage: &Stage, log: &Log, subscribers: &Following) -> Vec<Found> {
-    let deadline = tokio::time::Instant::now() + CALM_WITHIN;
+async fn calm(stage: &Stage, log: &Log, subscribers: &Following, within: Duration) -> Vec<Found> {
+    let deadline = tokio::time::Instant::now() + within;
     let mut missing = Vec::new();
     while tokio::time::Instant::now() < deadline {
         missing = match behind(stage, log, subscribers).await {

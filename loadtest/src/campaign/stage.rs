@@ -82,6 +82,9 @@ pub fn client_link(index: usize) -> String {
     format!("client to {}", instance_name(index))
 }
 
+/// The link services reach the registry by.
+pub const REGISTRY_LINK: &str = "services to registry";
+
 /// The link subscribers reach the query service by.
 pub const SUBSCRIBER_LINK: &str = "subscriber to query";
 
@@ -120,6 +123,9 @@ impl Stage {
             },
             registry: registry.as_ref().map(RegistryServer::url),
         };
+        if let Some(registry) = &registry {
+            named(REGISTRY_LINK)?.lead_to(port_of(&registry.url())?);
+        }
         std::fs::create_dir_all(folder.join("services"))?;
         let clock = kinds.contains(&Kind::ClockJump).then(|| Clock::told_by(folder.join("services/clock"))).flatten();
         let clock = clock.map(|clock| (instance_name(plan::clock_instance(options)), clock));
@@ -238,11 +244,19 @@ async fn links(options: &Options) -> anyhow::Result<BTreeMap<String, Arc<Link>>>
     for name in ["projector to read model", "query to read model", SUBSCRIBER_LINK] {
         names.push((name.to_owned(), Protocol::Bytes));
     }
+    if options.log == LogKind::Kafka {
+        names.push((REGISTRY_LINK.to_owned(), Protocol::Bytes));
+    }
     let mut links = BTreeMap::new();
     for (name, protocol) in names {
         links.insert(name, Link::listen(protocol).await?);
     }
     Ok(links)
+}
+
+fn port_of(url: &str) -> anyhow::Result<u16> {
+    let url = reqwest::Url::parse(url)?;
+    url.port().with_context(|| format!("{url} has no port"))
 }
 
 /// Knows how each service is configured.
@@ -325,6 +339,14 @@ impl Cook<'_> {
         Ok(Arc::new(Mutex::new(Process::new(recipe, ways_in))))
     }
 
+    /// The registry's address, by way of its link.
+    fn registry_url(&self) -> anyhow::Result<String> {
+        let mut url = reqwest::Url::parse(self.addresses.registry.as_deref().context("there is no registry")?)?;
+        let port = self.link(REGISTRY_LINK)?.port();
+        anyhow::ensure!(url.set_port(Some(port)).is_ok(), "{url} cannot have a port");
+        Ok(url.into())
+    }
+
     /// What every service is told.
     fn environment(&self, user: &str) -> anyhow::Result<Vec<(String, String)>> {
         let tokens: Vec<_> = USERS
@@ -354,7 +376,7 @@ impl Cook<'_> {
             LogKind::Kafka => environment.extend(pairs([
                 ("MUSTER_LOG__KIND", "kafka"),
                 ("MUSTER_LOG__KAFKA__BOOTSTRAP", format!("127.0.0.1:{}", log.port()).as_str()),
-                ("MUSTER_LOG__KAFKA__REGISTRY_URL", self.addresses.registry.as_deref().unwrap_or_default()),
+                ("MUSTER_LOG__KAFKA__REGISTRY_URL", &self.registry_url()?),
                 ("MUSTER_LOG__KAFKA__PARTITIONS", &self.options.partitions.to_string()),
             ])),
             LogKind::Postgres => {

@@ -32,7 +32,8 @@ pub async fn verdict(stage: &Stage, history: Vec<Entry>, log: Log) -> anyhow::Re
     Ok(tokio::task::spawn_blocking(move || checks::check(&evidence)).await?)
 }
 
-async fn raw_log(stage: &Stage) -> RawLog {
+/// Where the log is, without a link in between.
+pub async fn raw_log(stage: &Stage) -> RawLog {
     match (&stage.kafka, &stage.addresses.registry) {
         (Some(kafka), Some(registry_url)) => RawLog::Kafka {
             bootstrap: kafka.lock().await.bootstrap(),

@@ -8,24 +8,25 @@ mod stranger;
 mod worker;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::chance::Chance;
 use super::history::End;
-use super::options::Options;
+use super::options::{Options, Patience};
 use super::recorder::Recorder;
 use super::stage::{STRANGER, SUBSCRIBER_LINK, Stage, client_link};
 
 pub use call::{Caller, Operation};
 
-/// How long asking again may take in all.
-const ASKED_WITHIN: Duration = Duration::from_mins(1);
+/// Commands that are asked about at a time.
+const ASKED_AT_ONCE: usize = 8;
 /// Projects are so many for each partition.
 const PROJECTS_PER_PARTITION: usize = 2;
 /// Cards of a project that clients fight about.
@@ -101,6 +102,10 @@ pub struct World {
     repeats: Mutex<Vec<Sent>>,
     /// Clients go on while fewer were acknowledged.
     budget: AtomicU64,
+    /// How long clients wait.
+    patience: Patience,
+    /// Whether clients leave what is open for the end.
+    hurries: AtomicBool,
 }
 
 impl World {
@@ -127,12 +132,23 @@ impl World {
             unknown: Mutex::default(),
             repeats: Mutex::default(),
             budget: AtomicU64::new(u64::MAX),
+            patience: options.patience,
+            hurries: AtomicBool::new(false),
         })
     }
 
     /// Lets clients go on until so many commands were acknowledged.
     pub fn allow(&self, budget: u64) {
         self.budget.store(budget, Ordering::Relaxed);
+    }
+
+    /// Lets clients leave what is open for the end, or go after it again.
+    pub fn hurry(&self, hurries: bool) {
+        self.hurries.store(hurries, Ordering::Relaxed);
+    }
+
+    fn hurries(&self) -> bool {
+        self.hurries.load(Ordering::Relaxed)
     }
 
     /// A project; a third of all commands go to the first few.
@@ -216,20 +232,21 @@ pub fn start(world: &Arc<World>, options: &Options, stop: &CancellationToken) ->
 }
 
 /// Asks what became of each command nobody learned of, with its key. Those that still are not answered are left.
-pub async fn ask_again(world: &Arc<World>, seed: u64) -> anyhow::Result<usize> {
-    let mut chance = Chance::of(seed, "ask again");
-    let mut left = 0;
-    let deadline = tokio::time::Instant::now() + ASKED_WITHIN;
-    for Sent { user, operation } in world.take_unknown() {
-        if tokio::time::Instant::now() > deadline {
-            // Services that are healed and do not answer will not answer the next either; the checkers see what is open.
-            left += 1;
-            continue;
-        }
-        let mut caller = Caller::new(u32::MAX, user, Arc::clone(world))?;
-        let end = caller.settle(&operation, &mut chance).await;
-        left += usize::from(!call::is_final(&end));
-    }
-    // What cannot be settled now stands in the list again; nobody asks a third time.
-    Ok(left)
+pub async fn ask_again(world: &Arc<World>, seed: u64) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + world.patience.asked;
+    futures::stream::iter(world.take_unknown())
+        .map(Ok)
+        .try_for_each_concurrent(ASKED_AT_ONCE, |Sent { user, operation }| async move {
+            if tokio::time::Instant::now() > deadline {
+                // Services that are healed and do not answer will not answer the next either; the checkers see what is
+                // open.
+                return Ok(());
+            }
+            let mut chance = Chance::of(seed, &format!("ask again {}", operation.key));
+            let mut caller = Caller::new(u32::MAX, user, Arc::clone(world))?;
+            // What cannot be settled now stands in the list again; nobody asks a third time.
+            caller.settle(&operation, &mut chance).await;
+            Ok(())
+        })
+        .await
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use muster_loadtest::campaign::{self, Kind, LogKind, Options};
+use muster_loadtest::campaign::{self, Kind, LogKind, Options, Patience};
 
 /// What `loadtest campaign` takes.
 #[derive(Debug, Args)]
@@ -68,6 +68,11 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Beside the report, so that only that is read by whatever reads it.
+pub(super) fn tell_progress(what: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{what}"));
+}
+
 impl Arguments {
     fn options(&self) -> anyhow::Result<Options> {
         anyhow::ensure!(self.instances > 0 && self.clients > 0 && self.partitions > 0, "one of each at least");
@@ -91,6 +96,8 @@ impl Arguments {
             mutant: self.mutant.clone(),
             keep: self.keep.as_deref().map(std::path::absolute).transpose()?,
             short_lived: false,
+            patience: Patience::LONG,
+            tell: tell_progress,
         })
     }
 }

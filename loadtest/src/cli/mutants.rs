@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use muster_loadtest::campaign::{LogKind, Options, mutants::Trials, programs_beside_this};
+use muster_loadtest::campaign::{LogKind, Options, Patience, mutants::Trials, programs_beside_this};
+
+use super::campaign::tell_progress;
 
 /// What `loadtest mutants` takes.
 #[derive(Debug, Args)]
@@ -17,12 +19,6 @@ pub struct Arguments {
     /// From which faults and load follow.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Faults in each campaign.
-    #[arg(long, default_value_t = 6)]
-    faults: usize,
-    /// Commands to be acknowledged in each campaign.
-    #[arg(long, default_value_t = 1_500)]
-    commands: u64,
     /// Seconds after which no further fault begins.
     #[arg(long, default_value_t = 15)]
     seconds_max: u64,
@@ -34,13 +30,14 @@ pub struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// Tries mutants out. Fails when one is not noticed, or something is noticed without one.
+/// Tries mutants out. Fails when one is not noticed in time, or something is noticed without one.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let options = Options {
         seed: arguments.seed,
         log: LogKind::Postgres,
-        faults: arguments.faults,
-        commands: arguments.commands,
+        // Each mistake has its own.
+        faults: 0,
+        commands: 0,
         seconds_max: arguments.seconds_max,
         kinds: Vec::new(),
         each: None,
@@ -54,6 +51,8 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         mutant: None,
         keep: None,
         short_lived: true,
+        patience: Patience::SHORT,
+        tell: tell_progress,
     };
     // It takes long, and what is known is worth having when it is interrupted.
     let write = |trials: &Trials| {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::frames::{Frame, Frames};
 use super::{Mode, Protocol, State};
@@ -22,18 +22,33 @@ pub enum Ended {
 }
 
 /// Which direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Way {
     /// From the client.
-    Requests(Protocol),
-    /// To the client.
-    Answers,
+    Requests,
+    /// To the client, and what the link itself answers.
+    Answers(mpsc::UnboundedReceiver<Vec<u8>>),
+}
+
+impl Way {
+    /// What the link itself answers next.
+    async fn said(&mut self) -> Vec<u8> {
+        if let Self::Answers(said) = self
+            && let Some(bytes) = said.recv().await
+        {
+            return bytes;
+        }
+        std::future::pending().await
+    }
 }
 
 /// What both directions of a connection know.
 pub struct Shared<'a> {
     resets: u64,
     touched: &'a AtomicU64,
+    protocol: Protocol,
+    /// Answers of the link itself.
+    says: mpsc::UnboundedSender<Vec<u8>>,
     /// Answers are swallowed from now on.
     swallows: AtomicBool,
     /// An answer was swallowed.
@@ -41,8 +56,10 @@ pub struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    pub fn new(resets: u64, touched: &'a AtomicU64) -> Self {
-        Self { resets, touched, swallows: AtomicBool::new(false), has_hole: AtomicBool::new(false) }
+    pub fn new(resets: u64, touched: &'a AtomicU64, protocol: Protocol) -> (Self, mpsc::UnboundedReceiver<Vec<u8>>) {
+        let (says, said) = mpsc::unbounded_channel();
+        let (swallows, has_hole) = (AtomicBool::new(false), AtomicBool::new(false));
+        (Self { resets, touched, protocol, says, swallows, has_hole }, said)
     }
 
     fn touch(&self) {
@@ -65,6 +82,7 @@ pub async fn run(
         tokio::select! {
             biased;
             changed = pump.seen.changed() => if changed.is_err() { return Ended::Reset },
+            answer = pump.way.said() => if let Err(ended) = pump.hold_and_write(&answer).await { return ended },
             read = from.read(&mut chunk), if mode != Mode::Freeze => match read {
                 Ok(0) | Err(_) => return Ended::Closed,
                 Ok(bytes) => if let Err(ended) = pump.pass(&chunk[..bytes]).await { return ended },
@@ -95,18 +113,28 @@ impl Pump<'_, '_> {
     }
 
     async fn pass(&mut self, bytes: &[u8]) -> Result<(), Ended> {
-        if self.way != Way::Requests(Protocol::Kafka) {
+        if self.shared.protocol != Protocol::Kafka {
             return self.hold_and_write(bytes).await;
         }
+        // Answers too are passed on whole, so that one of the link's own fits in between.
         self.frames.push(bytes);
         while let Some(frame) = self.frames.next() {
-            self.pass_request(&frame).await?;
+            match self.way {
+                Way::Requests => self.pass_request(&frame).await?,
+                Way::Answers(_) => self.hold_and_write(&frame.0).await?,
+            }
         }
         Ok(())
     }
 
     async fn pass_request(&mut self, frame: &Frame) -> Result<(), Ended> {
-        if frame.ends_transaction {
+        if let Some(answer) = frame.heartbeat_answer()
+            && self.mode().ok_or(Ended::Reset)? == Mode::AnswerHeartbeats
+        {
+            self.shared.touch();
+            return self.shared.says.send(answer).map_err(|_| Ended::Closed);
+        }
+        if frame.ends_transaction() {
             match self.mode().ok_or(Ended::Reset)? {
                 Mode::HoldEndTxn(wait) => {
                     self.shared.touch();
@@ -119,20 +147,24 @@ impl Pump<'_, '_> {
                 _ => {}
             }
         }
-        self.hold_and_write(&frame.bytes).await
+        self.hold_and_write(&frame.0).await
     }
 
     async fn hold_and_write(&mut self, bytes: &[u8]) -> Result<(), Ended> {
         loop {
             match self.mode().ok_or(Ended::Reset)? {
-                Mode::Freeze => self.seen.changed().await.map_err(|_| Ended::Reset)?,
+                Mode::Freeze => {
+                    self.shared.touch();
+                    self.seen.changed().await.map_err(|_| Ended::Reset)?;
+                }
                 Mode::Delay(wait) => {
+                    self.shared.touch();
                     self.hold(wait).await?;
                     break;
                 }
                 mode => {
                     let lost = mode == Mode::LoseAnswers || self.shared.swallows.load(Relaxed);
-                    if self.way == Way::Answers && lost {
+                    if matches!(self.way, Way::Answers(_)) && lost {
                         if !self.shared.has_hole.swap(true, Relaxed) && mode == Mode::LoseAnswers {
                             self.shared.touch();
                         }

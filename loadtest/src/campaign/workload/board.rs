@@ -81,6 +81,8 @@ async fn batch(caller: &mut Caller, chance: &mut Chance, world: &World) {
     for (operation, end) in operations.iter().zip(&ends) {
         if is_final(end) {
             caller.learn(operation, end);
+        } else if caller.hurries() {
+            caller.leave(operation);
         } else {
             caller.settle(operation, chance).await;
         }

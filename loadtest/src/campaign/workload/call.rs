@@ -15,9 +15,8 @@ use crate::campaign::stage::token;
 
 /// A request that was not answered by then is given up; it may be carried out all the same.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
-/// How long a command is sent again before its fate counts as unknown.
+/// How often a command is sent before its fate counts as unknown.
 const ATTEMPTS_MAX: u32 = 40;
-const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
 /// A command, ready to be sent as often as it takes.
 #[derive(Debug, Clone)]
@@ -184,6 +183,16 @@ impl Caller {
         });
     }
 
+    /// Whether what is open is left for the end.
+    pub fn hurries(&self) -> bool {
+        self.world.hurries()
+    }
+
+    /// Leaves a command whose fate is open for the end.
+    pub fn leave(&self, operation: &Operation) {
+        self.world.never_learned(Sent { user: self.user, operation: operation.clone() });
+    }
+
     /// Sends `operation` until its fate is known, or for so long that it is given up and left for the end.
     pub async fn settle(&mut self, operation: &Operation, chance: &mut Chance) -> End {
         let end = self.settle_again(operation, chance).await;
@@ -200,7 +209,7 @@ impl Caller {
         let begun = tokio::time::Instant::now();
         let mut end = self.send(operation, index).await;
         for attempt in 1..ATTEMPTS_MAX {
-            if is_final(&end) || begun.elapsed() > SETTLED_WITHIN {
+            if is_final(&end) || begun.elapsed() > self.world.patience.settled || self.world.hurries() {
                 break;
             }
             let wait = chance.between(10, 60) * u64::from(attempt.min(6));
@@ -211,7 +220,7 @@ impl Caller {
             end = self.send(operation, index).await;
         }
         if !is_final(&end) {
-            self.world.never_learned(Sent { user: self.user, operation: operation.clone() });
+            self.leave(operation);
         }
         end
     }

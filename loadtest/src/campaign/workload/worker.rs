@@ -86,6 +86,9 @@ impl Work {
             return;
         }
         for percent in 1..=chance.between(1, 4) {
+            if caller.hurries() {
+                return;
+            }
             if chance.percent(30) {
                 caller.settle(&self.heartbeat(chance), chance).await;
             }
@@ -110,8 +113,11 @@ impl Work {
         }
     }
 
-    /// Whether the reports were taken.
+    /// Whether the reports were taken. In the end nobody reports any more.
     async fn tell(&self, caller: &mut Caller, chance: &mut Chance, reports: &Value) -> bool {
+        if caller.hurries() {
+            return false;
+        }
         let report = self.report(chance, reports);
         matches!(caller.settle(&report, chance).await, End::Ok(_))
     }
