@@ -203,7 +203,7 @@ fn calls_are_compared(it: &mut Evidence) {
     let position = |it: &mut Evidence| answer(it, |answer| answer.position = answer.position.map(|at| at + 1));
     assert_eq!(noticed(it, position), ["I4"], "another position");
     let token = |it: &mut Evidence| {
-        let said = |event: &&Event| event.uuid("run_id").is_some() && event.event_type.starts_with("agent.");
+        let said = |event: &&Event| event.uuid("run_id").is_some() && event.event_type == "agent.started";
         let event = it.log.events.iter().find(said).unwrap();
         let call = it.history.calls.iter_mut().find(|call| call.key == event.command_id).unwrap();
         (call.run_id, call.fencing_token) = (event.uuid("run_id"), Some(1_000_000));
