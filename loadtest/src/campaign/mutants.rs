@@ -123,6 +123,8 @@ pub struct Trial {
     pub acknowledged: u64,
     /// Who noticed, with the first thing each saw.
     pub noticed_by: Vec<Noticed>,
+    /// Why the campaign did not come to its end, if so: then it shows nothing.
+    pub failure: Option<String>,
 }
 
 /// A checker that noticed.
@@ -170,13 +172,13 @@ impl Trials {
             if chosen.iter().any(|mutant| mutant.log == log) {
                 let kinds = if log == LogKind::Kafka { HARD_ON_KAFKA } else { HARD_ON_POSTGRES };
                 (options.tell)(&format!("no mistake, {log:?}"));
-                trials.unchanged.push(on(log, kinds, "none", "no mistake").try_out(options).await?);
+                trials.unchanged.push(on(log, kinds, "none", "no mistake").try_out(options).await);
                 ended(&trials)?;
             }
         }
         for mutant in chosen {
             (options.tell)(&format!("{}: {}", mutant.name, mutant.mistake));
-            trials.mutants.push(mutant.try_out(options).await?);
+            trials.mutants.push(mutant.try_out(options).await);
             ended(&trials)?;
         }
         trials.machine.end();
@@ -186,7 +188,8 @@ impl Trials {
     /// Whether each mistake was noticed in time, and nothing where there was none.
     pub fn is_proof(&self) -> bool {
         let in_time = |trial: &Trial| !trial.noticed_by.is_empty() && trial.noticed_seconds <= NOTICED_WITHIN_S;
-        self.unchanged.iter().all(|trial| trial.noticed_by.is_empty()) && self.mutants.iter().all(in_time)
+        let clean = |trial: &Trial| trial.noticed_by.is_empty() && trial.failure.is_none();
+        self.unchanged.iter().all(clean) && self.mutants.iter().all(in_time)
     }
 
     /// As a table in Markdown.
@@ -198,7 +201,9 @@ impl Trials {
         for trial in self.unchanged.iter().chain(&self.mutants) {
             let names: Vec<_> = trial.noticed_by.iter().map(|it| format!("{} {}", it.number, it.checker)).collect();
             let violations: u64 = trial.noticed_by.iter().map(|it| it.violations).sum();
-            let (names, log) = (if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }, trial.log);
+            let failed = trial.failure.as_ref().and_then(|why| why.lines().next());
+            let nobody = failed.map_or_else(|| "nobody".to_owned(), |why| format!("failed: {why}"));
+            let (names, log) = (if names.is_empty() { nobody } else { names.join(", ") }, trial.log);
             let Trial { mutant, load_seconds, noticed_seconds, seconds, acknowledged, .. } = trial;
             let _ = writeln!(
                 table,
@@ -210,19 +215,39 @@ impl Trials {
 }
 
 impl Mutant {
-    async fn try_out(&self, options: &Options) -> anyhow::Result<Trial> {
+    async fn try_out(&self, options: &Options) -> Trial {
         let mutant = (self.name != "none").then(|| self.name.to_owned());
         let Self { log, faults, commands, instances, .. } = *self;
         let options =
             Options { log, faults, commands, instances, kinds: self.kinds.to_vec(), mutant, ..options.clone() };
         let started = Instant::now();
-        let report = super::run(&options).await?;
-        let trial = self.trial(&report, started.elapsed().as_secs_f64());
+        let outcome = super::run(&options).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let report = match outcome {
+            Ok(report) => report,
+            Err(error) => return self.failed(&error, seconds),
+        };
+        let trial = self.trial(&report, seconds);
         if let Some(kept) = report.kept.filter(|_| options.keep.is_none() && options.mutant.is_some()) {
             // What a mistake led to is in the report already.
             drop(std::fs::remove_dir_all(Path::new(&kept)));
         }
-        Ok(trial)
+        trial
+    }
+
+    fn failed(&self, error: &anyhow::Error, seconds: f64) -> Trial {
+        Trial {
+            mutant: self.name,
+            mistake: self.mistake,
+            log: self.log,
+            kinds: self.kinds,
+            load_seconds: 0.0,
+            noticed_seconds: 0.0,
+            seconds,
+            acknowledged: 0,
+            noticed_by: Vec::new(),
+            failure: Some(format!("{error:#}")),
+        }
     }
 
     fn trial(&self, report: &Report, seconds: f64) -> Trial {
@@ -242,6 +267,7 @@ impl Mutant {
             seconds,
             acknowledged: report.commands.acknowledged,
             noticed_by: report.checks.iter().filter(|finding| finding.violations > 0).map(noticed).collect(),
+            failure: None,
         }
     }
 }
@@ -264,6 +290,7 @@ mod tests {
             seconds: 2.0,
             acknowledged: 1,
             noticed_by: noticed.then_some(noticed_by).into_iter().collect(),
+            failure: None,
         }
     }
 

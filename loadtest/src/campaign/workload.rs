@@ -25,6 +25,8 @@ use super::stage::{STRANGER, SUBSCRIBER_LINK, Stage, client_link};
 
 pub use call::{Caller, Operation};
 
+/// How long making one project may take, however little patience there is later.
+const MADE_WITHIN: Duration = Duration::from_mins(1);
 /// Commands that are asked about at a time.
 const ASKED_AT_ONCE: usize = 8;
 /// Projects are so many for each partition.
@@ -199,7 +201,7 @@ pub async fn prepare(world: &Arc<World>, seed: u64) -> anyhow::Result<()> {
     let mut caller = Caller::new(0, "ada", Arc::clone(world))?;
     for (index, project) in world.projects.iter().enumerate() {
         for operation in board::beginnings(project, index, &mut chance) {
-            let end = caller.settle(&operation, &mut chance).await;
+            let end = caller.settle_within(&operation, &mut chance, MADE_WITHIN).await;
             anyhow::ensure!(matches!(end, End::Ok(_)), "project {} cannot be made: {end:?}", project.id);
         }
     }

@@ -195,7 +195,12 @@ impl Caller {
 
     /// Sends `operation` until its fate is known, or for so long that it is given up and left for the end.
     pub async fn settle(&mut self, operation: &Operation, chance: &mut Chance) -> End {
-        let end = self.settle_again(operation, chance).await;
+        self.settle_within(operation, chance, self.world.patience.settled).await
+    }
+
+    /// The same with another patience.
+    pub async fn settle_within(&mut self, operation: &Operation, chance: &mut Chance, within: Duration) -> End {
+        let end = self.ask(operation, chance, within).await;
         if is_final(&end) {
             self.learn(operation, &end);
         }
@@ -204,12 +209,16 @@ impl Caller {
 
     /// The same for a command that was settled before.
     pub async fn settle_again(&mut self, operation: &Operation, chance: &mut Chance) -> End {
+        self.ask(operation, chance, self.world.patience.settled).await
+    }
+
+    async fn ask(&mut self, operation: &Operation, chance: &mut Chance, within: Duration) -> End {
         let instances = self.world.instances.len();
         let mut index = chance.below(instances);
         let begun = tokio::time::Instant::now();
         let mut end = self.send(operation, index).await;
         for attempt in 1..ATTEMPTS_MAX {
-            if is_final(&end) || begun.elapsed() > self.world.patience.settled || self.world.hurries() {
+            if is_final(&end) || begun.elapsed() > within || self.world.hurries() {
                 break;
             }
             let wait = chance.between(10, 60) * u64::from(attempt.min(6));
