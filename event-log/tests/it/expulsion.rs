@@ -7,17 +7,15 @@ use std::time::Duration;
 use muster_event_log::kafka::{KafkaConfig, KafkaLog};
 use muster_event_log::postgres::{PostgresConfig, PostgresLog};
 use muster_event_log::{Error, EventLog};
-use muster_test_kit::{eventually, kafka, postgres, process, shared};
+use muster_test_kit::eventually;
 
 use crate::harness::instance::{Board, DEADLINE, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
 use crate::harness::postgres::Postgres;
 use crate::harness::proxy::Proxy;
+use crate::harness::servers::{OwnKafka, OwnPostgres};
 use crate::harness::{Harness, PARTITIONS, events, project_in};
 
 const AT_ONCE: Duration = Duration::ZERO;
-
-const SIGQUIT: i32 = 3;
-const SIGKILL: i32 = 9;
 
 /// `cut` is held up beyond the session timeout. Its partitions go to `steady`, it hears that it lost them, it can no
 /// longer write, and it shares again once it is back.
@@ -61,34 +59,25 @@ async fn an_instance_cut_off_from_postgres_is_expelled_and_returns() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_cut_off_from_kafka_is_expelled_and_returns() {
-    let folder = shared::new_folder("log-cut-off");
-    let proxy = Proxy::start(None).await;
-    let extra_listeners = vec![kafka::Listener { port: None, advertised_port: proxy.port }];
-    let options = kafka::Options { extra_listeners, ..kafka::Options::throw_away(&folder) };
-    let server = kafka::KafkaServer::start(options).await.unwrap();
-    proxy.lead_to(server.extra_ports()[0]);
-    let config = KafkaConfig {
-        partitions: PARTITIONS,
+    let (server, proxy, through) = OwnKafka::behind_a_proxy("log-cut-off").await;
+    let through = KafkaConfig {
+        bootstrap: through,
         transaction_timeout_ms: 3_000,
         request_timeout_ms: 10_000,
-        ..KafkaConfig::new(server.bootstrap(), &muster_test_kit::shared_kafka().await.registry_url)
+        ..server.config.clone()
     };
-    let through = KafkaConfig { bootstrap: format!("127.0.0.1:{}", proxy.port), ..config.clone() };
-    let steady = Arc::new(KafkaLog::connect(&config).await.unwrap());
     let cut = Arc::new(KafkaLog::connect(&through).await.unwrap());
-    is_expelled_and_returns(steady, cut, &proxy).await;
-    server.stop();
-    drop(std::fs::remove_dir_all(folder));
+    is_expelled_and_returns(server.log().await, cut, &proxy).await;
 }
 
 /// A server that crashes takes no instance with it: they share again when it is back.
-async fn outlive_a_crash<S>(logs: [Arc<dyn EventLog>; 2], crash: impl Future<Output = S>) {
+async fn outlive_a_crash(logs: [Arc<dyn EventLog>; 2], crash: impl Future<Output = ()>) {
     let board = Arc::new(Board::default());
     let [one, other] = &logs;
     let one = Instance::join(&**one, "one", &board, AT_ONCE).await;
     let other = Instance::join(&**other, "other", &board, AT_ONCE).await;
     settled(&[&one, &other]).await;
-    let _server = crash.await;
+    crash.await;
     settled(&[&one, &other]).await;
     // Also by the servers' own word, not only as last seen.
     for instance in [&one, &other] {
@@ -107,44 +96,14 @@ async fn outlive_a_crash<S>(logs: [Arc<dyn EventLog>; 2], crash: impl Future<Out
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_outlive_a_crash_of_postgres() {
-    let folder = shared::new_folder("log-members-postgres");
-    let options = postgres::Options::throw_away(&folder);
-    let server = postgres::PostgresServer::start(options.clone()).await.unwrap();
-    let config = PostgresConfig {
-        partitions: PARTITIONS,
-        max_connections: 6,
-        ..PostgresConfig::new(server.ensure_database("log").unwrap())
-    };
-    let connect = async || Arc::new(PostgresLog::connect(&config).await.unwrap());
-    outlive_a_crash([connect().await, connect().await], async {
-        let port = server.port();
-        process::signal(server.id(), SIGQUIT).unwrap();
-        drop(server);
-        postgres::PostgresServer::start(postgres::Options { port: Some(port), ..options }).await.unwrap()
-    })
-    .await;
-    drop(std::fs::remove_dir_all(folder));
+    let mut server = OwnPostgres::start("log-members-postgres").await;
+    outlive_a_crash([server.log().await, server.log().await], server.crash()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_outlive_a_crash_of_kafka() {
-    let folder = shared::new_folder("log-members-kafka");
-    let options = kafka::Options::throw_away(&folder);
-    let server = kafka::KafkaServer::start(options.clone()).await.unwrap();
-    let config = KafkaConfig {
-        partitions: PARTITIONS,
-        topic_prefix: "members".to_owned(),
-        ..KafkaConfig::new(server.bootstrap(), &muster_test_kit::shared_kafka().await.registry_url)
-    };
-    let connect = async || Arc::new(KafkaLog::connect(&config).await.unwrap());
-    outlive_a_crash([connect().await, connect().await], async {
-        let port = server.bootstrap().rsplit(':').next().unwrap().parse().unwrap();
-        process::signal(server.id(), SIGKILL).unwrap();
-        drop(server);
-        kafka::KafkaServer::start(kafka::Options { port: Some(port), ..options }).await.unwrap()
-    })
-    .await;
-    drop(std::fs::remove_dir_all(folder));
+    let mut server = OwnKafka::start("log-members-kafka").await;
+    outlive_a_crash([server.log().await, server.log().await], server.crash()).await;
 }
 
 /// A killed process says nothing, but its connection ends: the next instance need not wait for the session timeout,

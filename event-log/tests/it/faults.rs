@@ -5,25 +5,20 @@ use std::time::Duration;
 
 use muster_domain::id::ProjectId;
 use muster_event_log::kafka::{KafkaConfig, KafkaLog};
-use muster_event_log::postgres::{PostgresConfig, PostgresLog};
 use muster_event_log::{Error, EventLog, LogOffset, PartitionWriter};
-use muster_test_kit::{kafka, postgres, process, shared};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::harness::instance::DEADLINE;
+use crate::harness::servers::{OwnKafka, OwnPostgres};
 use crate::harness::{PARTITIONS, events, positions, project_in, read_all};
 
-/// Longest any server may take to be back.
-const DEADLINE: Duration = Duration::from_mins(3);
 const BATCH: u64 = 5;
 /// Positions written before the crash, and in all.
 const BEFORE: u64 = 50;
 const TARGET: u64 = 150;
-
-const SIGQUIT: i32 = 3;
-const SIGKILL: i32 = 9;
 
 /// `call` until it is not answered with "not available".
 async fn patiently<T, F>(mut call: impl FnMut() -> F) -> T
@@ -94,13 +89,13 @@ async fn follow(log: Arc<dyn EventLog>) -> Vec<u64> {
     }
 }
 
-/// Crashes the server under `log` by `crash`, which returns when it is back.
-async fn survive<S>(log: Arc<dyn EventLog>, crash: impl Future<Output = S>) {
+/// Nothing is lost while `crash` happens to the server under `log` and until it is back.
+async fn survive(log: Arc<dyn EventLog>, crash: impl Future<Output = ()>) {
     let (sender, mut acknowledged) = watch::channel(0);
     let following = tokio::spawn(follow(Arc::clone(&log)));
     let writing = tokio::spawn(write(Arc::clone(&log), project_in(0), sender));
     acknowledged.wait_for(|position| *position >= BEFORE).await.unwrap();
-    let _server = crash.await;
+    crash.await;
     tokio::time::timeout(DEADLINE, writing).await.expect("in time").unwrap();
     let seen = tokio::time::timeout(DEADLINE, following).await.expect("in time").unwrap();
     assert_eq!(seen, (1..=TARGET).collect::<Vec<_>>());
@@ -109,46 +104,14 @@ async fn survive<S>(log: Arc<dyn EventLog>, crash: impl Future<Output = S>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_crashes() {
-    let folder = shared::new_folder("log-crash-postgres");
-    let options = postgres::Options::throw_away(&folder);
-    let server = postgres::PostgresServer::start(options.clone()).await.unwrap();
-    let config = PostgresConfig {
-        partitions: PARTITIONS,
-        max_connections: 6,
-        ..PostgresConfig::new(server.ensure_database("log").unwrap())
-    };
-    let log = Arc::new(PostgresLog::connect(&config).await.unwrap());
-    survive(log, async {
-        let port = server.port();
-        process::signal(server.id(), SIGQUIT).unwrap();
-        drop(server);
-        postgres::PostgresServer::start(postgres::Options { port: Some(port), ..options }).await.unwrap()
-    })
-    .await;
-    drop(std::fs::remove_dir_all(folder));
+    let mut server = OwnPostgres::start("log-crash-postgres").await;
+    survive(server.log().await, server.crash()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kafka_crashes() {
-    let folder = shared::new_folder("log-crash-kafka");
-    let options = kafka::Options::throw_away(&folder);
-    let server = kafka::KafkaServer::start(options.clone()).await.unwrap();
-    let config = KafkaConfig {
-        partitions: PARTITIONS,
-        topic_prefix: format!("crash-{}", uuid::Uuid::new_v4().simple()),
-        transaction_timeout_ms: 5_000,
-        request_timeout_ms: 20_000,
-        ..KafkaConfig::new(server.bootstrap(), &muster_test_kit::shared_kafka().await.registry_url)
-    };
-    let log = Arc::new(KafkaLog::connect(&config).await.unwrap());
-    survive(log, async {
-        let port = server.bootstrap().rsplit(':').next().unwrap().parse().unwrap();
-        process::signal(server.id(), SIGKILL).unwrap();
-        drop(server);
-        kafka::KafkaServer::start(kafka::Options { port: Some(port), ..options }).await.unwrap()
-    })
-    .await;
-    drop(std::fs::remove_dir_all(folder));
+    let mut server = OwnKafka::start("log-crash-kafka").await;
+    survive(server.log().await, server.crash()).await;
 }
 
 /// A writer that hangs in the middle of a transaction holds no successor up, and its events never appear.

@@ -8,11 +8,12 @@ use muster_domain::id::{ProjectId, RunId, TaskId};
 use muster_domain::time::Timestamp;
 use muster_event_log::kafka::{KafkaConfig, KafkaLog};
 use muster_event_log::{AgentOutput, EventLog, LogOffset, OutputStream};
-use muster_test_kit::{eventually, kafka, shared};
+use muster_test_kit::eventually;
 use uuid::Uuid;
 
 use crate::harness::instance::{Board, DEADLINE, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
-use crate::harness::proxy::{INIT_PRODUCER_ID, JOIN_GROUP, Proxy};
+use crate::harness::proxy::{INIT_PRODUCER_ID, JOIN_GROUP};
+use crate::harness::servers::OwnKafka;
 use crate::harness::{PARTITIONS, events, positions, project_in, take};
 
 /// Longer than any test: what is replaced here was not given up by librdkafka itself.
@@ -35,30 +36,18 @@ async fn clients_that_hang_are_replaced() {
     let metrics = PrometheusBuilder::new().install_recorder().unwrap();
     // Counted when it first happens; on a busy machine it may happen again.
     let stalls = |client: &str| metrics.render().contains(&format!("stalls_total{{client=\"{client}\"}} "));
-    let folder = shared::new_folder("log-stalls");
-    let proxy = Proxy::start(None).await;
-    let extra_listeners = vec![kafka::Listener { port: None, advertised_port: proxy.port }];
-    let options = kafka::Options { extra_listeners, ..kafka::Options::throw_away(&folder) };
-    let server = kafka::KafkaServer::start(options).await.unwrap();
-    proxy.lead_to(server.extra_ports()[0]);
-    let direct = KafkaConfig {
-        partitions: PARTITIONS,
-        transaction_timeout_ms: 5_000,
-        request_timeout_ms: 10_000,
-        ..KafkaConfig::new(server.bootstrap(), &muster_test_kit::shared_kafka().await.registry_url)
-    };
+    let (server, proxy, bootstrap) = OwnKafka::behind_a_proxy("log-stalls").await;
     let mut through = KafkaConfig {
-        bootstrap: format!("127.0.0.1:{}", proxy.port),
+        bootstrap,
         stall_timeout_ms: 3_000,
         request_timeout_ms: 3_000,
-        ..direct.clone()
+        // Not shorter than that of its connections.
+        transaction_timeout_ms: NEVER_MS + 1_000,
+        ..server.config.clone()
     };
     through.properties.insert("socket.timeout.ms".to_owned(), NEVER_MS.to_string());
-    let direct: Arc<dyn EventLog> = Arc::new(KafkaLog::connect(&direct).await.unwrap());
-    let mut config = through.clone();
-    // A transaction's time-out may not be shorter than that of its connections.
-    config.transaction_timeout_ms = NEVER_MS + 1_000;
-    let through: Arc<dyn EventLog> = Arc::new(KafkaLog::connect(&config).await.unwrap());
+    let direct = server.log().await;
+    let through: Arc<dyn EventLog> = Arc::new(KafkaLog::connect(&through).await.unwrap());
 
     let project = project_in(0);
     let mut writer = direct.open_writer(0).await.unwrap();
@@ -99,6 +88,4 @@ async fn clients_that_hang_are_replaced() {
     settled(&[&other]).await;
     other.leave().await;
     assert_eq!(positions(&through.read(0, LogOffset::START, 20).await.unwrap()), (1..=9).collect::<Vec<_>>());
-    server.stop();
-    drop(std::fs::remove_dir_all(folder));
 }

@@ -5,6 +5,7 @@ pub mod kafka;
 pub mod memory;
 pub mod postgres;
 pub mod proxy;
+pub mod servers;
 
 use std::sync::Arc;
 use std::time::Duration;
