@@ -21,7 +21,7 @@ use crate::{ports, wait};
 /// An orderly shutdown flushes the logs, so that the next start need not recover them.
 const STOP_BY: StopBy = StopBy { signal: libc::SIGTERM, within: Duration::from_secs(30) };
 /// How long a start may take, on a slow machine with other work.
-const READY_WITHIN: Duration = Duration::from_mins(2);
+const READY_WITHIN: Duration = Duration::from_mins(4);
 /// How often a start is tried when someone else took a free port meanwhile.
 const PORT_TRIES: u32 = 3;
 
@@ -96,7 +96,9 @@ impl Options {
 
     /// A broker for tests.
     pub fn throw_away(directory: impl Into<PathBuf>) -> Self {
-        Self { short_lived: true, ..Self::keep(directory) }
+        // Tests of compaction do not wait for the cleaner's usual pause of 15 s.
+        let settings = vec![("log.cleaner.backoff.ms".to_owned(), "500".to_owned())];
+        Self { short_lived: true, settings, ..Self::keep(directory) }
     }
 
     fn jvm(&self) -> Vec<String> {
