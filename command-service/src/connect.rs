@@ -8,6 +8,11 @@ use muster_event_log::postgres::PostgresConfig;
 use muster_event_log::{EventLog, LogConfig};
 use muster_service_kit::config::{Config, LogKind};
 
+/// Whether the log may be there later, after an error of [`connect_log`].
+pub fn may_pass(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<muster_event_log::Error>().is_some_and(muster_event_log::Error::is_transient)
+}
+
 /// The log the configuration names, connected.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ mod partition;
 mod problem;
 mod service;
 
-pub use connect::connect_log;
+pub use connect::{connect_log, may_pass};
 #[cfg(feature = "mutants")]
 pub use mutants::leave_a_process;
 pub use problem::CODES;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use muster_command_service::{
-    CommandService, GitProbe, Options, RepositoryProbe, Settings, TrustEverything, connect_log, http,
+    CommandService, GitProbe, Options, RepositoryProbe, Settings, TrustEverything, connect_log, http, may_pass,
 };
 use muster_service_kit::config::{Loader, LogKind};
-use muster_service_kit::{Authenticator, Readiness, Shutdown, health, limits, serve, telemetry};
+use muster_service_kit::{Authenticator, Deferred, Readiness, Shutdown, Startup, health, limits, serve, telemetry};
 use serde_json::json;
 
 /// Takes commands over HTTP and appends the events that follow to the log.
@@ -42,36 +42,36 @@ async fn main() -> anyhow::Result<()> {
     }
     #[cfg(feature = "mutants")]
     muster_command_service::leave_a_process();
-    let log = connect_log(&config).await?;
-    let log_is_shared = config.log.kind != LogKind::Memory;
-    let probe: Arc<dyn RepositoryProbe> =
-        if arguments.trust_repositories { Arc::new(TrustEverything) } else { Arc::new(GitProbe) };
     let listener = serve::listen(&config.http).await?;
     let url = config.command.advertised_url.clone().map_or_else(|| listener.url(), Ok)?;
     tracing::info!(url = listener.url()?, "listening");
+    let log_is_shared = config.log.kind != LogKind::Memory;
     if log_is_shared && config.command.advertised_url.is_none() && listener.local_addr()?.ip().is_unspecified() {
         tracing::warn!(url, "other machines cannot reach this instance there; set `command.advertised_url`");
     }
+    let (readiness, deferred) = (Readiness::new(), Deferred::default());
+    let startup = Startup::new(&config, &readiness, &shutdown);
     // Writers and requests stop only after the partitions were given back.
     let stop = Shutdown::new();
-    let options = Options { settings: Settings::from_config(&config), url, probe, alone: false };
-    let service = CommandService::start(log, options, &stop);
-
-    let readiness = Readiness::new();
-    service.register_readiness(&readiness);
-    let router = http::router(service.clone(), authenticator).merge(health::router(readiness));
     let grace = Duration::from_millis(config.http.shutdown_grace_ms);
-    let leaving = async {
-        shutdown.triggered().await;
-        service.leave(grace).await;
+    let serving = serve::serve(deferred.router(readiness.clone()), listener, &stop, grace);
+    let working = async {
+        if let Some(log) = startup.obtain("the log", async || connect_log(&config).await, may_pass).await? {
+            let probe: Arc<dyn RepositoryProbe> =
+                if arguments.trust_repositories { Arc::new(TrustEverything) } else { Arc::new(GitProbe) };
+            let options = Options { settings: Settings::from_config(&config), url, probe, alone: false };
+            let service = CommandService::start(log, options, &stop);
+            service.register_readiness(&readiness);
+            let router = http::router(service.clone(), authenticator).merge(health::router(readiness));
+            deferred.set(limits::standard_layers(router, &config));
+            startup.finished();
+            shutdown.triggered().await;
+            service.leave(grace).await;
+        }
         stop.trigger();
+        anyhow::Ok(())
     };
-    let serving = serve::serve(limits::standard_layers(router, &config), listener, &stop, grace);
-    tokio::pin!(serving);
-    tokio::select! {
-        served = &mut serving => served?,
-        () = leaving => serving.await?,
-    }
+    tokio::try_join!(async { Ok(serving.await?) }, working)?;
     if !stop.drain(grace).await {
         tracing::warn!("writers did not stop in time");
     }

@@ -14,6 +14,7 @@ mod membership;
 mod output;
 mod patience;
 mod producer;
+mod reach;
 mod reader;
 mod records;
 mod registry;
@@ -57,6 +58,7 @@ impl KafkaLog {
     /// Connects, creates the topics when there are none, and registers this build's schemas.
     pub async fn connect(config: &KafkaConfig) -> Result<Self, Error> {
         let topics = topics::Topics::new(&config.topic_prefix);
+        reach::brokers(config).await?;
         topics::ensure(config, &topics).await?;
         let registry = registry::Registry::new(&config.registry_url)?;
         let schema_ids = registry::register(&registry, &topics).await?;

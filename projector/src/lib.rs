@@ -17,6 +17,7 @@ mod settings;
 mod supervise;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_event_log::EventLog;
 use muster_read_store::ReadStore;
@@ -32,6 +33,9 @@ use backlog::Backlog;
 use partition::Partition;
 use release::ReleaseBell;
 use supervise::supervise;
+
+/// Wait between questions for the read model's version.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What every part of a projector shares.
 #[derive(Clone)]
@@ -58,7 +62,17 @@ pub fn run(
 }
 
 async fn project(context: Context, shutdown: CancellationToken) -> Result<(), Error> {
-    check_version(&context.store).await?;
+    while let Err(error) = check_version(&context.store).await {
+        match error {
+            Error::Store(error) if error.may_pass() => {
+                tracing::warn!(%error, "the read model's version is not known yet");
+            }
+            error => return Err(error),
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(ASK_AGAIN)).await.is_none() {
+            return Ok(());
+        }
+    }
     let mut tasks = spawn_partitions(&context, &shutdown);
     let (log, store, settings) = (context.log.clone(), context.store.clone(), context.settings);
     tasks.spawn(supervise("agent output".to_owned(), shutdown.clone(), move |stop| {

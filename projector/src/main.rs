@@ -14,7 +14,7 @@ use muster_event_log::{EventLog, LogConfig};
 use muster_projector::Settings;
 use muster_read_store::ReadStore;
 use muster_service_kit::config::{Config, LogKind};
-use muster_service_kit::{Readiness, Shutdown, health, serve, telemetry};
+use muster_service_kit::{Readiness, Shutdown, Startup, health, serve, telemetry};
 
 /// Reads the log and writes the read model.
 #[derive(Parser)]
@@ -49,14 +49,8 @@ async fn main() -> anyhow::Result<()> {
 
 async fn project(config: &Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
-    let log = connect_log(config).await?;
-    let store = connect_store(config).await?;
     let readiness = Readiness::new();
-    let checked = store.clone();
-    readiness.register("read_store", move || {
-        let store = checked.clone();
-        async move { store.ping().await.map_err(|error| error.to_string()) }
-    });
+    let startup = Startup::new(config, &readiness, &shutdown);
     let listener = serve::bind(&config.http.host, config.projector.health_port).await?;
     let grace = Duration::from_millis(config.http.shutdown_grace_ms);
     let (router, stop) = (health::router(readiness.clone()), shutdown.clone());
@@ -66,10 +60,39 @@ async fn project(config: &Config) -> anyhow::Result<()> {
             tracing::error!(%error, "health and metrics are gone");
         }
     });
-    let settings = Settings::from(&config.projector);
-    let outcome = muster_projector::run(log, store, settings, &readiness, shutdown.token()).await;
+    let outcome = project_once_there(config, &startup, &readiness, &shutdown).await;
     shutdown.drain(grace).await;
-    Ok(outcome?)
+    outcome
+}
+
+/// Waits for log and read store, then projects until stopped.
+async fn project_once_there(
+    config: &Config,
+    startup: &Startup,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let Some(log) = startup.obtain("the log", async || connect_log(config).await, may_pass).await? else {
+        return Ok(());
+    };
+    let Some(store) = startup.obtain("the read store", async || connect_store(config).await, may_pass).await? else {
+        return Ok(());
+    };
+    let checked = store.clone();
+    readiness.register("read_store", move || {
+        let store = checked.clone();
+        async move { store.ping().await.map_err(|error| error.to_string()) }
+    });
+    let settings = Settings::from(&config.projector);
+    let projecting = muster_projector::run(log, store, settings, readiness, shutdown.token());
+    startup.finished();
+    Ok(projecting.await?)
+}
+
+/// Whether the server may be there later.
+fn may_pass(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<muster_event_log::Error>().is_some_and(muster_event_log::Error::is_transient)
+        || error.downcast_ref::<muster_read_store::Error>().is_some_and(muster_read_store::Error::may_pass)
 }
 
 async fn rebuild(config: &Config) -> anyhow::Result<()> {

@@ -33,6 +33,13 @@ pub enum Error {
     Missing(&'static str),
 }
 
+impl Error {
+    /// Whether the read store may be there later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::ReadStore(error) if error.may_pass())
+    }
+}
+
 /// The query service, before it is served.
 pub struct QueryApi {
     config: Config,

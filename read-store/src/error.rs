@@ -1,6 +1,7 @@
 //! What can go wrong with the read store, and how each case is handled.
 
 use muster_domain::id::ProjectId;
+use sqlx::migrate::MigrateError;
 
 /// Why the read store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,29 @@ impl Error {
             Self::Encode { .. } | Self::PositionGap { .. } => true,
             _ => false,
         }
+    }
+
+    /// Of an error of connecting: whether the database may be there later. If not, what is configured is wrong.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Database { source, .. }
+            | Self::Migrate(MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) => {
+                database_may_return(source)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn database_may_return(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => false,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            // 28: not let in, 3D: no such database, 42: no such thing, or no right to it.
+            !["28", "3D", "42"].iter().any(|class| code.starts_with(class))
+        }
+        _ => true,
     }
 }
 

@@ -4,14 +4,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use muster_domain::id::ProjectId;
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
 
 use crate::error::{Doing, Error};
 
 /// The schema that queries read.
 pub const LIVE_SCHEMA: &str = "muster_read";
+
+/// Longest wait for a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
@@ -39,9 +42,14 @@ impl ReadStore {
             .application_name("muster-read-store")
             // "already exists, skipping" is no news at every start.
             .options([("search_path", schema), ("client_min_messages", "warning")]);
+        // A pool would keep the reason why there is no connection to itself.
+        let connection = tokio::time::timeout(CONNECT_WITHIN, options.connect()).await;
+        let connection = connection.unwrap_or(Err(sqlx::Error::PoolTimedOut)).doing("connecting to the read store")?;
+        // Nothing was asked of it.
+        drop(connection.close().await);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(CONNECT_WITHIN)
             .connect_with(options)
             .await
             .doing("connecting to the read store")?;

@@ -10,6 +10,7 @@ pub mod mutant;
 pub mod problem;
 pub mod serve;
 pub mod shutdown;
+pub mod startup;
 pub mod telemetry;
 pub mod tls;
 
@@ -18,3 +19,4 @@ pub use config::Config;
 pub use health::Readiness;
 pub use problem::{Code, Problem, ProblemBytes, ProblemJson, ProblemPath, ProblemQuery, codes};
 pub use shutdown::Shutdown;
+pub use startup::{Deferred, Startup};

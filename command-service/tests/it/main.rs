@@ -18,4 +18,5 @@ mod postgres;
 mod repository;
 mod snapshots;
 mod sockets;
+mod startup;
 mod work;

@@ -15,6 +15,20 @@ pub(super) fn is_fenced(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(says_fenced)
 }
 
+/// Whether the code says that this client may not do what it asked, whenever it asks.
+pub(super) fn says_refused(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::PolicyViolation
+    )
+}
+
 /// An error of a call that may be repeated.
 pub(super) fn unavailable(topic: &str, partition: u32, error: &KafkaError) -> Error {
     Error::Unavailable { reason: format!("topic {topic}, partition {partition}: {error}") }

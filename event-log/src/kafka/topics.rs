@@ -5,9 +5,14 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
+use tokio_util::sync::CancellationToken;
 
 use super::{KafkaConfig, clients, errors};
 use crate::Error;
+
+/// Longest wait of one look at a topic, and so for how long a stop may go unnoticed.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Names of the log's topics.
 #[derive(Debug, Clone)]
@@ -57,11 +62,16 @@ pub(super) async fn ensure(config: &KafkaConfig, topics: &Topics) -> Result<(), 
     for result in created.map_err(|error| Error::unavailable("creating topics", error))? {
         match result {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) if errors::says_refused(code) => {
+                return Err(Error::Config { reason: format!("creating topic {topic}: {code}") });
+            }
             Err((topic, code)) => return Err(Error::unavailable(&format!("creating topic {topic}"), code)),
         }
     }
-    let (topics, timeout) = (topics.clone(), config.request_timeout());
-    clients::blocking(move || await_topics(&admin, &topics, count, timeout)).await
+    let (topics, deadline) = (topics.clone(), Instant::now() + config.request_timeout());
+    let given_up = CancellationToken::new();
+    let _giving_up = given_up.clone().drop_guard();
+    clients::blocking(move || await_topics(&admin, &topics, count, deadline, &given_up)).await
 }
 
 /// Waits until every topic is known with a leader for each partition: a topic just made is not at once.
@@ -69,29 +79,35 @@ fn await_topics(
     admin: &AdminClient<DefaultClientContext>,
     topics: &Topics,
     count: i32,
-    timeout: Duration,
+    deadline: Instant,
+    given_up: &CancellationToken,
 ) -> Result<(), Error> {
-    let deadline = Instant::now() + timeout;
     for topic in topics.all() {
         loop {
-            let metadata = admin.inner().fetch_metadata(Some(topic), timeout);
-            let metadata =
-                metadata.map_err(|error| Error::unavailable(&format!("metadata of topic {topic}"), error))?;
-            let partitions =
-                metadata.topics().first().map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
-            if partitions.len() == usize::try_from(count).unwrap_or_default()
-                && partitions.iter().all(|partition| partition.leader() >= 0)
-            {
-                break;
+            let missing = match admin.inner().fetch_metadata(Some(topic), LOOK) {
+                Ok(metadata) => {
+                    let topic = metadata.topics().first();
+                    let partitions = topic.map(MetadataTopic::partitions).unwrap_or_default();
+                    let led = partitions.iter().filter(|partition| partition.leader() >= 0).count();
+                    match i32::try_from(partitions.len()).unwrap_or(i32::MAX) {
+                        found if found == count && led == partitions.len() => break,
+                        found if found == count => format!("{led} of {count} partitions have a leader"),
+                        0 => "it is not known yet".to_owned(),
+                        found => return Err(other_number(count, found, metadata.topics())),
+                    }
+                }
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() >= deadline || given_up.is_cancelled() {
+                return Err(Error::unavailable(&format!("metadata of topic {topic}"), missing));
             }
-            if Instant::now() < deadline && (partitions.is_empty() || partitions.iter().any(|p| p.leader() < 0)) {
-                std::thread::sleep(Duration::from_millis(20));
-                continue;
-            }
-            return Err(Error::Config {
-                reason: format!("{count} partitions are configured, and topic {topic} has {}", partitions.len()),
-            });
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
     Ok(())
+}
+
+fn other_number(count: i32, found: i32, topics: &[MetadataTopic]) -> Error {
+    let topic = topics.first().map_or("", MetadataTopic::name);
+    Error::Config { reason: format!("{count} partitions are configured, and topic {topic} has {found}") }
 }

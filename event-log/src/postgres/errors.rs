@@ -22,6 +22,25 @@ pub(super) fn repeatable(table: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |error| Error::Unavailable { reason: describe(table, &error) }
 }
 
+/// An error of making a connection: one that will not pass says that the configuration is wrong.
+pub(super) fn of_connection(error: &sqlx::Error) -> Error {
+    let reason = format!("the log's database: {error}");
+    if will_pass(error) { Error::Unavailable { reason } } else { Error::Config { reason } }
+}
+
+/// Whether the database may do later what it did not do now.
+pub(super) fn will_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => false,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            // 28: not let in, 3D: no such database, 42: no such thing, or no right to it.
+            !["28", "3D", "42"].iter().any(|class| code.starts_with(class))
+        }
+        _ => true,
+    }
+}
+
 /// `work` on a table, for so long at most: a server that cannot be reached says nothing at all.
 pub(super) async fn within<T>(
     timeout: Duration,

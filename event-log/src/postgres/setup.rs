@@ -3,11 +3,12 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
 
-use super::PostgresConfig;
 use super::errors::repeatable;
+use super::{PostgresConfig, errors};
 use crate::Error;
 
 /// Key of the advisory lock around creating the schema: `CREATE SCHEMA IF NOT EXISTS` alone is not safe at once.
@@ -39,8 +40,15 @@ fn bounded(options: PgConnectOptions, config: &PostgresConfig) -> PgConnectOptio
 /// Creates the tables and partitions where there are none. On a connection without limits, because other processes may
 /// be doing the same, and then it waits for as long as that takes.
 pub(super) async fn prepare(config: &PostgresConfig) -> Result<(), Error> {
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(options(config)?);
-    let pool = pool.await.map_err(|error| Error::unavailable("the log's database", error))?;
+    let options = options(config)?;
+    let timeout = Duration::from_millis(config.request_timeout_ms);
+    // A pool would keep the reason why there is no connection to itself.
+    let connection = async { options.connect().await.map_err(|error| errors::of_connection(&error)) };
+    let connection = errors::within(timeout, "partitions", connection).await?;
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(timeout).connect_with(options).await;
+    let pool = pool.map_err(|error| errors::of_connection(&error))?;
+    // Nothing was asked of it.
+    drop(connection.close().await);
     migrate(&pool).await?;
     partitions(&pool, config.partitions).await?;
     pool.close().await;
@@ -63,7 +71,7 @@ pub(super) async fn pool(config: &PostgresConfig) -> Result<PgPool, Error> {
         })
         .connect_with(options)
         .await
-        .map_err(|error| Error::unavailable("the log's database", error))
+        .map_err(|error| errors::of_connection(&error))
 }
 
 async fn migrate(pool: &PgPool) -> Result<(), Error> {
@@ -76,10 +84,15 @@ async fn migrate(pool: &PgPool) -> Result<(), Error> {
         .map_err(&failed)?;
     sqlx::query("CREATE SCHEMA IF NOT EXISTS muster_log").execute(&mut *transaction).await.map_err(&failed)?;
     transaction.commit().await.map_err(&failed)?;
-    sqlx::migrate!("./migrations")
-        .run(pool)
-        .await
-        .map_err(|error| Error::Config { reason: format!("the log's tables cannot be brought up to date: {error}") })
+    sqlx::migrate!("./migrations").run(pool).await.map_err(|error| {
+        let reason = format!("the log's tables cannot be brought up to date: {error}");
+        match &error {
+            MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) if errors::will_pass(cause) => {
+                Error::Unavailable { reason }
+            }
+            _ => Error::Config { reason },
+        }
+    })
 }
 
 /// Makes the partitions of a new log; refuses another number than an existing log has.

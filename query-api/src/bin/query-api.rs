@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use muster_query_api::QueryApi;
+use muster_query_api::{Error, QueryApi};
 use muster_service_kit::config::Loader;
-use muster_service_kit::{Config, Readiness, Shutdown, health, limits, serve, telemetry};
+use muster_service_kit::{Config, Deferred, Readiness, Shutdown, Startup, health, limits, serve, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,13 +23,20 @@ async fn run() -> anyhow::Result<()> {
     telemetry::init(&config.telemetry)?;
     let shutdown = Shutdown::on_signals()?;
     let listener = serve::listen(&config.http).await?;
-    let url = listener.url()?;
-    let readiness = Readiness::new();
-    let served = QueryApi::connect(config.clone()).await?.router(&readiness, &shutdown).await?;
-    let router = limits::standard_layers(served.merge(health::router(readiness)), &config);
+    tracing::info!(url = listener.url()?, "the query service listens");
+    let (readiness, deferred) = (Readiness::new(), Deferred::default());
+    let startup = Startup::new(&config, &readiness, &shutdown);
     let grace = Duration::from_millis(config.http.shutdown_grace_ms);
-    tracing::info!(%url, "the query service listens");
-    serve::serve(router, listener, &shutdown, grace).await?;
+    let serving = serve::serve(deferred.router(readiness.clone()), listener, &shutdown, grace);
+    let starting = async {
+        let connect = async || QueryApi::connect(config.clone()).await?.router(&readiness, &shutdown).await;
+        if let Some(served) = startup.obtain("the read store", connect, Error::may_pass).await? {
+            deferred.set(limits::standard_layers(served.merge(health::router(readiness.clone())), &config));
+            startup.finished();
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(async { Ok(serving.await?) }, starting)?;
     shutdown.drain(grace).await;
     Ok(())
 }

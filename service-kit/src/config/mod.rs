@@ -23,7 +23,8 @@ pub use reference::{Entry, REFERENCE, page};
 pub use runner::{RunnerConfig, Sandbox};
 pub use secret::Secret;
 pub use services::{
-    AuthConfig, HttpConfig, LogFormat, ProjectorConfig, ReadStoreConfig, TelemetryConfig, TlsConfig, TokenConfig,
+    AuthConfig, HttpConfig, LogFormat, ProjectorConfig, ReadStoreConfig, StartupConfig, TelemetryConfig, TlsConfig,
+    TokenConfig,
 };
 
 /// Everything a Muster process can be told. Each section has defaults, so an empty file is a valid configuration.
@@ -32,6 +33,8 @@ pub use services::{
 pub struct Config {
     /// How this process serves HTTP.
     pub http: HttpConfig,
+    /// How a process waits for the servers it needs.
+    pub startup: StartupConfig,
     /// Where events are kept.
     pub log: LogConfig,
     /// Where read models are kept.

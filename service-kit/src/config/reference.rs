@@ -33,6 +33,7 @@ reference! {
     "http.shutdown_grace_ms": "How long open requests and streams may finish after a stop signal, in milliseconds.",
     "http.tls.cert_file": "PEM file with the certificate chain. With `http.tls.key_file`, HTTP is served over TLS.",
     "http.tls.key_file": "PEM file with the private key of the certificate.",
+    "startup.patience_ms": "How long a service waits at its start for the servers it needs (log, schema registry, read store), in milliseconds; 0 waits for as long as it takes. Meanwhile `/healthz` answers and `/readyz` says what is waited for. What waiting cannot mend, such as a wrong password, ends the process at once.",
     "log.kind": "`postgres` (embedded default), `kafka`, or `memory` (gone when the process ends).",
     "log.postgres_url": "`postgres://user:password@host:port/database` of the log when `log.kind` is `postgres`; `?sslmode=verify-full` for TLS.",
     "log.postgres_request_timeout_ms": "How long the log's database may take to answer, in milliseconds. An append that takes longer has an unknown outcome, and the partition is taken over anew to learn it.",

@@ -1,4 +1,4 @@
-//! The small sections: HTTP, read store, authentication, projector, telemetry.
+//! The small sections: HTTP, startup, read store, authentication, projector, telemetry.
 //! They must never hold behaviour: a section is data with defaults.
 
 use std::path::PathBuf;
@@ -42,6 +42,13 @@ impl Default for HttpConfig {
             tls: TlsConfig::default(),
         }
     }
+}
+
+/// How a process waits at its start for the servers it needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StartupConfig {
+    pub patience_ms: u64,
 }
 
 /// Where read models are kept.

@@ -12,6 +12,7 @@ mod problem;
 mod serve;
 mod shutdown;
 mod slow;
+mod startup;
 mod support;
 mod telemetry;
 mod tls;
