@@ -14,6 +14,10 @@ pub mod startup;
 pub mod telemetry;
 pub mod tls;
 
+/// A request is many small allocations, made on one thread and given back on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use auth::{Authenticator, Caller, Principal};
 pub use config::Config;
 pub use health::Readiness;
