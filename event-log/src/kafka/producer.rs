@@ -171,13 +171,13 @@ impl Transactions {
         let nothing = Encoded { key: String::new(), value: Vec::new(), headers: OwnedHeaders::new() };
         self.stage.begin(self.transaction_timeout * 2);
         self.producer.begin_transaction()?;
-        self.deliver(&[nothing], Instant::now() + self.transaction_timeout)?;
+        self.deliver(vec![nothing], Instant::now() + self.transaction_timeout)?;
         self.producer.abort_transaction(self.transaction_timeout)
     }
 
     fn serve(self, inbox: &mpsc::Receiver<Request>) {
         while let Ok(Request { records, reply }) = inbox.recv() {
-            let (result, outcome) = self.append(&records);
+            let (result, outcome) = self.append(records);
             // Whoever asked may have gone; the next writer reads what became of it.
             drop(reply.send(result));
             if matches!(outcome, Outcome::Spent) {
@@ -186,7 +186,7 @@ impl Transactions {
         }
     }
 
-    fn append(&self, records: &[Encoded]) -> (Result<Vec<LogOffset>, Error>, Outcome) {
+    fn append(&self, records: Vec<Encoded>) -> (Result<Vec<LogOffset>, Error>, Outcome) {
         let deadline = Instant::now() + self.transaction_timeout;
         self.stage.begin(self.transaction_timeout);
         let delivered = self.producer.begin_transaction().and_then(|()| self.deliver(records, deadline));
@@ -240,15 +240,16 @@ impl Transactions {
 
     /// Sends all and waits for each to be acknowledged. Only then is a commit worth asking for, and only then does the
     /// client's own commit not wait for its next poll.
-    fn deliver(&self, records: &[Encoded], deadline: Instant) -> Result<Vec<LogOffset>, KafkaError> {
+    fn deliver(&self, records: Vec<Encoded>, deadline: Instant) -> Result<Vec<LogOffset>, KafkaError> {
         // Reports of an append that was given up half-way.
         while self.reports.try_recv().is_ok() {}
-        for (index, record) in records.iter().enumerate() {
+        let count = records.len();
+        for (index, record) in records.into_iter().enumerate() {
             self.send(index, record, deadline)?;
         }
         let timed_out = || KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
-        let mut offsets = vec![LogOffset::START; records.len()];
-        for _ in records {
+        let mut offsets = vec![LogOffset::START; count];
+        for _ in 0..count {
             let left = deadline.saturating_duration_since(Instant::now());
             let (index, report) = self.reports.recv_timeout(left).map_err(|_| timed_out())?;
             offsets[index] = report?;
@@ -259,16 +260,19 @@ impl Transactions {
         Ok(offsets)
     }
 
-    fn send(&self, index: usize, record: &Encoded, deadline: Instant) -> Result<(), KafkaError> {
+    fn send(&self, index: usize, record: Encoded, deadline: Instant) -> Result<(), KafkaError> {
+        let mut message = BaseRecord::with_opaque_to(&self.topic, index)
+            .partition(number(self.partition))
+            .key(&record.key)
+            .payload(&record.value)
+            .headers(record.headers);
         loop {
-            let message = BaseRecord::with_opaque_to(&self.topic, index)
-                .partition(number(self.partition))
-                .key(&record.key)
-                .payload(&record.value)
-                .headers(record.headers.clone());
             match self.producer.send(message) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) if Instant::now() < deadline => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    message = back;
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Err((error, _)) => return Err(error),
