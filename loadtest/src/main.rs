@@ -186,8 +186,10 @@ async fn commands(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> a
     match scenario {
         Scenario::CommandsHttp => {
             let mut figures = Vec::new();
-            for spread in [(64, 1, 1), (64, 8, 12)] {
-                figures.extend(scenario::commands::http::run(&programs, &kafka, spread, batch(1024), bounds).await?);
+            for spread in [(64, 1, 1), (1024, 1, 1), (1024, 8, 12)] {
+                figures.extend(
+                    scenario::commands::http::run(&programs, &kafka, spread, batch(16 * spread.0), bounds).await?,
+                );
             }
             Ok(figures)
         }
