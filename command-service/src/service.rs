@@ -294,7 +294,7 @@ impl CommandService {
             return Ok(());
         }
         // Another process may have made them one.
-        self.partition_of(project_id).look().await;
+        Box::pin(self.partition_of(project_id).look()).await;
         if self.is_member(who, project_id) { Ok(()) } else { Err(not_a_member()) }
     }
 

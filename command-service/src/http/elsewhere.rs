@@ -39,7 +39,8 @@ pub(super) async fn answer_here_or_pass_on(
             response.headers_mut().insert(NOT_OWNER_HEADER, HeaderValue::from_static("true"));
             return response;
         }
-        match service.pass_on_to_owner(&original, elsewhere, &mut journey).await {
+        // Rare, and large: kept out of what each request moves about.
+        match Box::pin(service.pass_on_to_owner(&original, elsewhere, &mut journey)).await {
             Ok(Next::Here) => {}
             Ok(Next::Answered(response)) => return response,
             Err(problem) => return problem.into_response(),

@@ -141,6 +141,9 @@ impl Handle {
 
     /// Waits while the history is read, at most `patience`, until commands are taken. The tenure in which they are.
     pub(crate) async fn serving(&self, patience: Duration) -> Result<u64, Unready> {
+        if let Some(tenure) = self.tenure() {
+            return Ok(tenure);
+        }
         let mut seats = self.seat.clone();
         let waiting = seats.wait_for(|seat| seat.standing != Standing::TakingOver);
         let seat = match tokio::time::timeout(patience, waiting).await {

@@ -63,7 +63,10 @@ impl CommandService {
             Command::CreateProject(_) => Ok(new_project_id(&who.actor.user, key)),
             Command::CreateTask(_) => Err(project_missing().into()),
             command => match command.task_id() {
-                Some(task_id) => self.project_of(who, task_id).await,
+                Some(task_id) => match self.known_project_of(who, task_id) {
+                    Some(project_id) => Ok(project_id),
+                    None => Box::pin(self.project_of(who, task_id)).await,
+                },
                 None => Err(project_missing().into()),
             },
         }
