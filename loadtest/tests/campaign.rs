@@ -20,7 +20,8 @@ async fn slice(log: LogKind) -> Report {
         faults: 0,
         each: Some(EACH),
         commands: 250,
-        seconds_max: 60,
+        // Reached only on a machine that is very busy; otherwise it ends when the plan is carried out.
+        seconds_max: 180,
         kinds: Vec::new(),
         instances: 2,
         clients: 10,
@@ -40,8 +41,7 @@ async fn slice(log: LogKind) -> Report {
         assert!(!report.not_run.contains_key(kind));
     }
     for (kind, count) in &report.faults {
-        // One may fall into another's time: nothing restarts a service while its broker is frozen.
-        assert!(count.done > 0 && count.done + count.failed <= EACH as u64, "{kind:?}: {}", report.table());
+        assert!(count.failed == 0 && (1..=EACH as u64).contains(&count.done), "{kind:?}: {}", report.table());
     }
     report
 }

@@ -10,9 +10,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use muster_event_log::foreign;
 use muster_event_log::raw::View;
+use muster_test_kit::wait;
 use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,8 +30,11 @@ const AT_ONCE: usize = 2;
 /// With nothing acknowledged for so long, the next fault waits a while.
 const QUIET: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(6);
-/// How often a server that does not start is started again.
-const STARTS_MAX: u32 = 5;
+/// How long it is tried to do what another fault may prevent: no server starts while the disk is full. Reached only when
+/// something is broken.
+const WORKS_WITHIN: Duration = Duration::from_mins(3);
+/// How long a service that should run may take to.
+const RUNS_WITHIN: Duration = Duration::from_mins(1);
 /// How often processes are looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 
@@ -112,7 +117,7 @@ impl Faults {
     /// Faults upon faults prove little once nothing moves: what is down gets time to come back.
     /// Nor is it a campaign under load when faults run ahead of the commands by far.
     async fn until_something_works(&self) {
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let wanted = self.begun().saturating_sub(AT_ONCE as u64) * self.commands_each * 9 / 10;
         let quiet = || self.recorder.silence() > QUIET && begun.elapsed() < PATIENCE;
         let ahead = || self.recorder.acknowledged() < wanted && begun.elapsed() < self.load_patience;
@@ -133,7 +138,9 @@ impl Faults {
             Kind::Kill => self.kill(self.service(&planned.target)?, lasting).await,
             Kind::Freeze => {
                 let service = self.service(&planned.target)?;
-                anyhow::ensure!(service.lock().await.freeze(), "it does not run");
+                // It may have ended by itself, and is about to be started again.
+                let frozen = wait::until(RUNS_WITHIN, || async { service.lock().await.freeze().then_some(()) });
+                frozen.await.context("it does not run")?;
                 tokio::time::sleep(lasting).await;
                 service.lock().await.thaw();
                 Ok(())
@@ -239,6 +246,16 @@ impl Faults {
 
     /// Of a project of its own, whose later events would have to wait.
     async fn poison(&self, planned: &Planned) -> anyhow::Result<()> {
+        let deadline = Instant::now() + WORKS_WITHIN;
+        // Twice, should it be there although nobody said so, is no worse than once.
+        let mut written = self.write_poison(planned).await;
+        while is_worth_another_try(&written, deadline).await {
+            written = self.write_poison(planned).await;
+        }
+        written
+    }
+
+    async fn write_poison(&self, planned: &Planned) -> anyhow::Result<()> {
         let log = raw_log(&self.stage).await;
         let partitions = log.ends(View::Committed).await?;
         let place = usize::try_from(planned.choice % partitions.len().max(1) as u64)?;
@@ -252,11 +269,9 @@ impl Faults {
         let mut broker = self.stage.kafka.as_ref().context("there is no broker")?.lock().await;
         broker.kill().await;
         tokio::time::sleep(away).await;
+        let deadline = Instant::now() + WORKS_WITHIN;
         let mut started = broker.start_again().await;
-        for _ in 1..STARTS_MAX {
-            if started.is_ok() {
-                break;
-            }
+        while is_worth_another_try(&started, deadline).await {
             started = broker.start_again().await;
         }
         started
@@ -266,12 +281,9 @@ impl Faults {
         let mut postgres = self.stage.postgres.lock().await;
         postgres.kill().await;
         tokio::time::sleep(away).await;
+        let deadline = Instant::now() + WORKS_WITHIN;
         let mut started = postgres.start_again().await;
-        for _ in 1..STARTS_MAX {
-            if started.is_ok() {
-                break;
-            }
-            tokio::time::sleep(WATCH_EVERY).await;
+        while is_worth_another_try(&started, deadline).await {
             started = postgres.start_again().await;
         }
         started
@@ -315,4 +327,13 @@ impl Faults {
         }
         Ok(())
     }
+}
+
+/// Whether something failed that may work a little later, when another fault is over.
+async fn is_worth_another_try(result: &anyhow::Result<()>, deadline: Instant) -> bool {
+    let again = result.is_err() && Instant::now() < deadline;
+    if again {
+        tokio::time::sleep(WATCH_EVERY).await;
+    }
+    again
 }
