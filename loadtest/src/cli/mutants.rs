@@ -19,9 +19,6 @@ pub struct Arguments {
     /// From which faults and load follow.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Seconds after which no further fault begins.
-    #[arg(long, default_value_t = 15)]
-    seconds_max: u64,
     /// Where the services' programs are, built with the feature `mutants`; beside this one when left out.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
@@ -38,7 +35,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // Each mistake has its own.
         faults: 0,
         commands: 0,
-        seconds_max: arguments.seconds_max,
+        seconds_max: 0,
         kinds: Vec::new(),
         each: None,
         instances: 2,
