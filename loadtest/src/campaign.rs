@@ -33,4 +33,4 @@ pub mod mutants;
 
 pub use options::{Kind, LogKind, Options, Patience};
 pub use report::{Found, Report};
-pub use run::{programs_beside_this, run};
+pub use run::{Interrupted, programs_beside_this, run};

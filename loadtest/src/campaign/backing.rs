@@ -25,21 +25,25 @@ pub struct Postgres {
     folder: PathBuf,
     server: Option<PostgresServer>,
     ways_in: Vec<Arc<Link>>,
+    short_lived: bool,
     url: String,
     port: u16,
 }
 
 impl Postgres {
-    /// Starts it in `folder`, with the links that lead to it.
-    pub async fn start(folder: &Path, ways_in: Vec<Arc<Link>>) -> anyhow::Result<Self> {
-        let mut postgres = Self { folder: folder.to_owned(), server: None, ways_in, url: String::new(), port: 0 };
+    /// Starts it in `folder`, with the links that lead to it. A short-lived one leaves it to the operating system when
+    /// to write: the end of a process loses nothing of that, and a busy disk does not hold the campaign up.
+    pub async fn start(folder: &Path, ways_in: Vec<Arc<Link>>, short_lived: bool) -> anyhow::Result<Self> {
+        let (folder, url) = (folder.to_owned(), String::new());
+        let mut postgres = Self { folder, server: None, ways_in, short_lived, url, port: 0 };
         postgres.start_again().await?;
         Ok(postgres)
     }
 
     /// Starts it from what is on disk.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        let settings = [("max_wal_size", "2GB"), ("autovacuum_naptime", "30s")];
+        let fsync = if self.short_lived { "off" } else { "on" };
+        let settings = [("max_wal_size", "2GB"), ("autovacuum_naptime", "30s"), ("fsync", fsync)];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let options = postgres::Options { max_connections: 400, settings, ..postgres::Options::keep(&self.folder) };
         let server = PostgresServer::start(options).await?;

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::options::{Kind, LogKind, Options};
+use super::options::{Kind, LogKind, Options, Patience};
 use super::report::Report;
+use super::run::Interrupted;
 use crate::Machine;
 use crate::checks::Finding;
 
@@ -187,13 +188,13 @@ impl Trials {
                 (options.tell)(&format!("no mistake, {log:?}"));
                 let unchanged =
                     Mutant { each: Some(2), seconds_max: 40, instances: 3, ..on(log, kinds, "none", "no mistake") };
-                trials.unchanged.push(unchanged.try_out(options).await);
+                trials.unchanged.push(unchanged.try_out(options).await?);
                 ended(&trials)?;
             }
         }
         for mutant in chosen {
             (options.tell)(&format!("{}: {}", mutant.name, mutant.mistake));
-            trials.mutants.push(mutant.try_out(options).await);
+            trials.mutants.push(mutant.try_out(options).await?);
             ended(&trials)?;
         }
         trials.machine.end();
@@ -229,8 +230,10 @@ impl Trials {
 }
 
 impl Mutant {
-    async fn try_out(&self, options: &Options) -> Trial {
+    async fn try_out(&self, options: &Options) -> anyhow::Result<Trial> {
         let mutant = (self.name != "none").then(|| self.name.to_owned());
+        // Only of one that makes a mistake nothing good is expected.
+        let patience = if mutant.is_some() { Patience::SHORT } else { Patience::LONG };
         let Self { log, faults, each, commands, seconds_max, instances, .. } = *self;
         let options = Options {
             log,
@@ -241,6 +244,7 @@ impl Mutant {
             instances,
             kinds: self.kinds.to_vec(),
             mutant,
+            patience,
             ..options.clone()
         };
         let mut failures = Vec::new();
@@ -248,10 +252,11 @@ impl Mutant {
             let started = Instant::now();
             match super::run(&options).await {
                 Ok(report) => break (report, started.elapsed().as_secs_f64()),
+                Err(error) if error.is::<Interrupted>() => return Err(error),
                 Err(error) => failures.push(format!("{error:#}")),
             }
             if failures.len() == TRIES {
-                return self.failed(failures);
+                return Ok(self.failed(failures));
             }
         };
         let trial = Trial { failures, ..self.trial(&report, seconds) };
@@ -259,7 +264,7 @@ impl Mutant {
             // What a mistake led to is in the report already.
             drop(std::fs::remove_dir_all(Path::new(&kept)));
         }
-        trial
+        Ok(trial)
     }
 
     fn failed(&self, failures: Vec<String>) -> Trial {

@@ -47,7 +47,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     std::fs::create_dir_all(&folder.0)?;
     let outcome = tokio::select! {
         outcome = in_folder(options, &folder.0, &mark) => outcome,
-        () = interrupted() => Err(anyhow::anyhow!("interrupted")),
+        () = interrupted() => Err(Interrupted.into()),
     };
     let left = process::left_over(&mark);
     let kept = options.keep.is_some() || outcome.as_ref().map_or(true, |report| !report.violations.is_empty());
@@ -62,6 +62,18 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     report.kept = kept.then(|| path.display().to_string());
     Ok(report)
 }
+
+/// Somebody wanted the campaign to end. There is nothing to try again.
+#[derive(Debug, Clone, Copy)]
+pub struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
 
 /// Returns when somebody wants the campaign to end: what was started and mounted must go first.
 async fn interrupted() {

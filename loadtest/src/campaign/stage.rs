@@ -106,7 +106,7 @@ impl Stage {
             LogKind::Postgres => ([read_links, log_links].concat(), Vec::new()),
         };
         let postgres_folder = folder.join("postgres");
-        let postgres = Postgres::start(&postgres_folder, postgres_links);
+        let postgres = Postgres::start(&postgres_folder, postgres_links, options.short_lived);
         let kafka = async {
             if options.log == LogKind::Postgres {
                 return Ok(None);

@@ -48,7 +48,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         mutant: None,
         keep: None,
         short_lived: true,
-        patience: Patience::SHORT,
+        patience: Patience::LONG,
         tell: tell_progress,
     };
     // It takes long, and what is known is worth having when it is interrupted.
