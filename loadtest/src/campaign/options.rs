@@ -72,7 +72,7 @@ impl Patience {
     /// Of services that are expected to do what they should.
     pub const LONG: Self = Self {
         settled: Duration::from_secs(15),
-        asked: Duration::from_mins(1),
+        asked: Duration::from_mins(2),
         calm: Duration::from_mins(1),
         load: Duration::from_secs(20),
     };

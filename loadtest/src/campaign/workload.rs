@@ -239,7 +239,8 @@ pub async fn ask_again(world: &Arc<World>, seed: u64) -> anyhow::Result<()> {
     futures::stream::iter(world.take_unknown())
         .map(Ok)
         .try_for_each_concurrent(ASKED_AT_ONCE, |Sent { user, operation }| async move {
-            if tokio::time::Instant::now() > deadline {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            if left.is_zero() {
                 // Services that are healed and do not answer will not answer the next either; the checkers see what is
                 // open.
                 return Ok(());
@@ -247,7 +248,7 @@ pub async fn ask_again(world: &Arc<World>, seed: u64) -> anyhow::Result<()> {
             let mut chance = Chance::of(seed, &format!("ask again {}", operation.key));
             let mut caller = Caller::new(u32::MAX, user, Arc::clone(world))?;
             // What cannot be settled now stands in the list again; nobody asks a third time.
-            caller.settle(&operation, &mut chance).await;
+            caller.settle_within(&operation, &mut chance, left).await;
             Ok(())
         })
         .await
