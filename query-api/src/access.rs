@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_domain::id::{ProjectId, RunId, TaskId};
 use muster_read_store::ReadStore;
-use muster_read_store::query::{Run, Task};
+use muster_read_store::query::{InProject, Run, Task};
 use muster_service_kit::{Caller, Problem, codes, mutant};
 use tokio::time::{Instant, timeout_at};
 
@@ -28,8 +28,8 @@ impl Access {
 
     /// Whether `caller` may see the project now.
     pub async fn may_see(&self, caller: &Caller, project_id: ProjectId) -> Result<bool> {
-        let may_see = caller.principal.admin || mutant::is("leak_to_strangers");
-        Ok(may_see || self.store.member_role(project_id, caller.user()).await?.is_some())
+        let Some(user) = viewer(caller) else { return Ok(true) };
+        Ok(self.store.member_role(project_id, user).await?.is_some())
     }
 
     /// Lets `caller` into the project, once it is at `min_position`: `false` when they may not see it.
@@ -55,19 +55,16 @@ impl Access {
         if self.enter(caller, project_id, min_position).await? { Ok(()) } else { Err(Fault::forbidden()) }
     }
 
-    /// A task the caller may see, once its project is at `min_position`.
+    /// A task the caller may see, once its project is at `min_position`. Where several projects have one of that id, those
+    /// the caller is no member of are as good as none.
     pub async fn task(&self, caller: &Caller, task_id: TaskId, min_position: Option<u64>) -> Result<Option<Task>> {
         let deadline = Instant::now() + self.position_timeout;
         loop {
             let heard = self.live.heard().current();
-            let task = self.store.tasks_by_id(&[task_id.0]).await?.pop();
+            let task = self.store.task_seen_by(viewer(caller), task_id).await?;
             let project_id = task.as_ref().map(|task| ProjectId(task.project_id));
-            let seen = self.settled(caller, project_id, min_position).await?;
-            if seen == Some(true) {
+            if self.is_settled(project_id, min_position).await? {
                 return Ok(task);
-            }
-            if seen == Some(false) {
-                return Ok(None);
             }
             if timeout_at(deadline, self.live.heard().above(heard)).await.is_err() {
                 return Err(self.not_reached(min_position.unwrap_or(0)));
@@ -87,16 +84,12 @@ impl Access {
         let deadline = Instant::now() + self.position_timeout;
         loop {
             let heard = self.live.heard().current();
-            let run = self.store.runs_by_id(&[run_id.0]).await?.pop();
+            let run = self.store.run_seen_by(viewer(caller), run_id).await?;
             let project_id = run.as_ref().map(|run| ProjectId(run.project_id));
-            let seen = self.settled(caller, project_id, min_position).await?;
-            match (seen, run) {
-                (Some(true), Some(run)) => return Ok(run),
-                (Some(_), _) => {
-                    let detail = "There is no such run, or you are not a member of its project.";
-                    return Err(Fault::new(codes::RUN_NOT_FOUND, detail));
-                }
-                (None, _) => {}
+            if self.is_settled(project_id, min_position).await? {
+                return run.ok_or_else(|| {
+                    Fault::new(codes::RUN_NOT_FOUND, "There is no such run, or you are not a member of its project.")
+                });
             }
             if timeout_at(deadline, self.live.heard().above(heard)).await.is_err() {
                 return Err(self.not_reached(min_position.unwrap_or(0)));
@@ -104,21 +97,11 @@ impl Access {
         }
     }
 
-    /// Whether something of `project_id` may be shown; `None` while that is worth waiting for.
-    async fn settled(
-        &self,
-        caller: &Caller,
-        project_id: Option<ProjectId>,
-        min_position: Option<u64>,
-    ) -> Result<Option<bool>> {
-        let seen = match project_id {
-            Some(project_id) => self.may_see(caller, project_id).await?,
-            None => false,
-        };
-        let Some(wanted) = min_position else { return Ok(Some(seen)) };
-        let (true, Some(project_id)) = (seen, project_id) else { return Ok(None) };
-        let reached = self.store.project_position(project_id).await? >= wanted;
-        Ok(reached.then_some(true))
+    /// Whether what was found, in a project the caller may see, can be answered with; otherwise it is worth waiting for.
+    async fn is_settled(&self, project_id: Option<ProjectId>, min_position: Option<u64>) -> Result<bool> {
+        let Some(wanted) = min_position else { return Ok(true) };
+        let Some(project_id) = project_id else { return Ok(false) };
+        Ok(self.store.project_position(project_id).await? >= wanted)
     }
 
     /// Waits until the project is at `position`: a command's answer can be ahead of the rows. Refuses with
@@ -141,11 +124,11 @@ impl Access {
     }
 
     /// As [`Access::reach`], for the sequence of a task the caller may see.
-    pub async fn reach_sequence(&self, task_id: TaskId, sequence: u64) -> Result<()> {
+    pub async fn reach_sequence(&self, project_id: ProjectId, task_id: TaskId, sequence: u64) -> Result<()> {
         let deadline = Instant::now() + self.position_timeout;
         loop {
             let heard = self.live.heard().current();
-            let task = self.store.tasks_by_id(&[task_id.0]).await?.pop();
+            let task = self.store.tasks_in(&[InProject::of(project_id, task_id.0)]).await?.pop();
             let current = task.map_or(0, |task| u64::try_from(task.sequence).unwrap_or(0));
             if current >= sequence {
                 return Ok(());
@@ -159,11 +142,12 @@ impl Access {
     }
 
     /// As [`Access::reach`], for the lines of a run the caller may see.
-    pub async fn reach_line(&self, run_id: RunId, line_number: u64) -> Result<()> {
+    pub async fn reach_line(&self, project_id: ProjectId, run_id: RunId, line_number: u64) -> Result<()> {
         let deadline = Instant::now() + self.position_timeout;
-        let mark = self.live.lines(run_id);
+        let mark = self.live.lines(project_id, run_id);
+        let run = [InProject::of(project_id, run_id.0)];
         loop {
-            let current = self.store.output_ends(&[run_id.0]).await?.pop().map_or(0, |(_, end)| end);
+            let current = self.store.output_ends(&run).await?.pop().map_or(0, |(_, end)| end);
             if current >= line_number {
                 return Ok(());
             }
@@ -184,4 +168,10 @@ impl Access {
             .retry_after_s(1)
             .into()
     }
+}
+
+/// The user whose memberships say what may be seen; none for those who see all.
+fn viewer(caller: &Caller) -> Option<&str> {
+    let sees_all = caller.principal.admin || mutant::is("leak_to_strangers");
+    (!sees_all).then(|| caller.user())
 }

@@ -29,6 +29,7 @@ pub struct Follow {
 #[derive(Debug)]
 struct TaskPast {
     store: ReadStore,
+    project_id: ProjectId,
     task_id: TaskId,
     /// The task's events up to here are read by task; those behind it with the project's.
     until: u64,
@@ -55,7 +56,7 @@ impl Follow {
     pub async fn only(mut self, store: ReadStore, task_id: TaskId) -> Result<Self> {
         let until = store.project_position(self.project_id).await?;
         self.only = Some(task_id);
-        self.past = Some(TaskPast { store, task_id, until });
+        self.past = Some(TaskPast { store, project_id: self.project_id, task_id, until });
         Ok(self)
     }
 
@@ -108,7 +109,8 @@ impl TaskPast {
         if position >= self.until {
             return Ok(Vec::new());
         }
-        let rows = self.store.history(HistoryOf::TaskBehind { task_id: self.task_id, position }, PAGE).await?.rows;
+        let of = HistoryOf::TaskBehind { project_id: self.project_id, task_id: self.task_id, position };
+        let rows = self.store.history(of, PAGE).await?.rows;
         Ok(rows.into_iter().map(Arc::new).collect())
     }
 }
@@ -132,7 +134,7 @@ impl FollowOutput {
         run_id: RunId,
         after: u64,
     ) -> Self {
-        let cursor = live.output(run_id, after);
+        let cursor = live.output(project_id, run_id, after);
         Self { cursor, project_id, access: access.clone(), caller: caller.clone() }
     }
 

@@ -1,7 +1,8 @@
 //! What each event does to the rows. Pure: rows in memory in, rows in memory out.
 //!
 //! Written from the catalogue and on purpose not from the domain's fold: that the two agree (I5) is then worth checking.
-//! An event about something that has no row changes nothing but the history.
+//! An event about something that has no row changes nothing but the history; one that names the id of another project's
+//! row is about something of its own project all the same.
 
 mod iteration;
 mod keys;
@@ -13,14 +14,14 @@ mod task;
 use std::collections::BTreeSet;
 
 use muster_domain::event::Event;
-use muster_domain::id::{ProjectId, TaskId};
+use muster_domain::id::{ProjectId, RunId, TaskId};
 use muster_domain::time::Timestamp;
 use sqlx::PgConnection;
 
 use crate::error::{Doing, Error};
 use crate::rows::{
-    ArtifactRow, DependencyRow, FileChangeRow, IterationRow, MemberRow, ProjectRow, QuestionRow, RunRow, SessionKey,
-    SessionRow, SnapshotRow, SubtaskRow, TaskRow,
+    ArtifactRow, DependencyRow, FileChangeRow, IterationRow, MemberRow, ProjectRow, QuestionRow, RunKey, RunRow,
+    SessionKey, SessionRow, SnapshotRow, SubtaskRow, TaskKey, TaskRow,
 };
 use crate::table::Rows;
 
@@ -40,7 +41,7 @@ pub(crate) struct Tables {
     snapshots: Rows<SnapshotRow>,
     file_changes: Rows<FileChangeRow>,
     /// Tasks whose stored subtasks belong to an earlier plan.
-    replanned: BTreeSet<TaskId>,
+    replanned: BTreeSet<(ProjectId, TaskId)>,
 }
 
 /// What an event of a task says about itself, beside its data.
@@ -49,6 +50,17 @@ struct Context {
     project_id: ProjectId,
     task_id: TaskId,
     at: Timestamp,
+}
+
+impl Context {
+    const fn task(self) -> TaskKey {
+        TaskKey { task_id: self.task_id, project_id: self.project_id }
+    }
+
+    /// A run of the event's project, whoever else has one of that id.
+    const fn run(self, run_id: RunId) -> RunKey {
+        RunKey { run_id, project_id: self.project_id }
+    }
 }
 
 impl Tables {
@@ -69,8 +81,8 @@ impl Tables {
         tables.iterations.load(connection).await?;
         tables.snapshots.load(connection).await?;
         // An agent's tokens count for the session its run belongs to, which the event does not name.
-        for session_id in tables.runs.iter().filter_map(|run| run.session_id) {
-            tables.sessions.want(SessionKey { session_id });
+        for (project_id, session_id) in tables.runs.iter().filter_map(|run| Some((run.project_id, run.session_id?))) {
+            tables.sessions.want(SessionKey { session_id, project_id });
         }
         tables.sessions.load(connection).await?;
         Ok(tables)
@@ -91,12 +103,17 @@ impl Tables {
     /// Writes every changed row. Returns how many.
     pub(crate) async fn store(&self, connection: &mut PgConnection) -> Result<usize, Error> {
         if !self.replanned.is_empty() {
-            let tasks: Vec<_> = self.replanned.iter().map(|id| id.0).collect();
-            sqlx::query("delete from subtasks where task_id = any($1)")
-                .bind(tasks)
-                .execute(&mut *connection)
-                .await
-                .doing("subtasks")?;
+            let (projects, tasks): (Vec<_>, Vec<_>) =
+                self.replanned.iter().map(|(project, task)| (project.0, task.0)).unzip();
+            sqlx::query(
+                "delete from subtasks where task_id = any($2)
+                     and (project_id, task_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+            )
+            .bind(projects)
+            .bind(tasks)
+            .execute(&mut *connection)
+            .await
+            .doing("subtasks")?;
         }
         Ok(self.projects.store(connection).await?
             + self.members.store(connection).await?

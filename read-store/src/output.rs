@@ -55,7 +55,7 @@ impl ReadStore {
                 "insert into agent_output (run_id, line_number, project_id, task_id, written_at, stream, content)
                  select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::text[],
                      $7::text[])
-                 on conflict (run_id, line_number) do nothing",
+                 on conflict (run_id, project_id, line_number) do nothing",
             )
             .bind(column(lines, |line| line.run_id.0))
             .bind(column(lines, |line| i64::try_from(line.line_number).unwrap_or(i64::MAX)))

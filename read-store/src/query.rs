@@ -3,6 +3,7 @@
 //! Lists are read in pages by key, children of many parents in one statement. Nothing here asks who may see a row:
 //! that belongs to the caller. A row that is not there is `None`, never an error.
 
+mod in_project;
 mod page;
 mod text;
 
@@ -15,6 +16,7 @@ mod task_list;
 mod task_parts;
 
 pub use history::{Event, HistoryOf};
+pub use in_project::InProject;
 pub use output::Line;
 pub use page::{Page, Slice};
 pub use project::{Member, Project, Session};

@@ -1,4 +1,5 @@
 //! The rows of the read model, table by table, as the migrations declare them.
+//! Every key names the project: an id alone may stand in two projects.
 //! They must never carry behaviour: what an event does to them is in `apply`.
 
 mod project;

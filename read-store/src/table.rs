@@ -153,7 +153,11 @@ impl<T: Table> Rows<T> {
         let rows: Vec<String> = sqlx::query_scalar(T::SELECT).bind(keys).fetch_all(connection).await.doing(T::NAME)?;
         for text in rows {
             let row: T = serde_json::from_str(&text).map_err(|source| Error::Decode { table: T::NAME, source })?;
-            self.slots.insert(row.key(), Slot { row, dirty: false });
+            let key = row.key();
+            // Another project may have something of the same id.
+            if wanted.contains(&key) {
+                self.slots.insert(key, Slot { row, dirty: false });
+            }
         }
         Ok(())
     }

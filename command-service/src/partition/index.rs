@@ -86,9 +86,9 @@ impl TaskIndex {
         self.entries.places.get(&(task_id, number)).copied()
     }
 
-    /// The project of a task; the one seen first, where two have one of that id.
-    pub(crate) fn project_of(&self, task_id: TaskId) -> Option<ProjectId> {
-        let ((_, number), _) = self.entries.places.range((task_id, 0)..=(task_id, u32::MAX)).next()?;
-        self.entries.projects.get(*number as usize).copied()
+    /// The projects that have a task of that id, in the order in which they were first seen.
+    pub(crate) fn projects_of(&self, task_id: TaskId) -> impl Iterator<Item = ProjectId> {
+        let places = self.entries.places.range((task_id, 0)..=(task_id, u32::MAX));
+        places.filter_map(|((_, number), _)| self.entries.projects.get(*number as usize).copied())
     }
 }

@@ -88,8 +88,9 @@ impl Ledger {
         &self.projects
     }
 
-    pub(crate) fn project_of(&self, task_id: TaskId) -> Option<ProjectId> {
-        self.index.project_of(task_id)
+    /// The projects that have a task of that id.
+    pub(crate) fn projects_of(&self, task_id: TaskId) -> impl Iterator<Item = ProjectId> {
+        self.index.projects_of(task_id)
     }
 
     pub(crate) fn unreadable(&self, id: ProjectId) -> Option<&str> {

@@ -1,4 +1,5 @@
-//! Which project a command is for, where the caller does not say. It must never tell a stranger that a task exists.
+//! Which project a command is for, where the caller does not say. It must never tell a stranger that a task exists, nor let
+//! a task of the same id in a stranger's project get in the way.
 
 use std::collections::HashMap;
 
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use uuid::{Builder, Uuid};
 
 use super::{CommandService, Error, Who};
-use crate::partition::Handle;
+use crate::partition::{Handle, Ledger};
 use crate::problem::{not_a_members_task, recovering, task_not_found};
 
 /// Tasks of other instances that are remembered.
@@ -27,25 +28,29 @@ const TASKS_KEPT: usize = 10_000;
 pub(crate) struct TaskAnswer {
     /// Its project, if the caller may know.
     pub project_id: Option<ProjectId>,
+    /// Whether another project the caller may know of has a task of that id as well.
+    #[serde(default)]
+    pub has_twin: bool,
     /// The partitions this holds for.
     pub partitions: Vec<u32>,
 }
 
-/// Projects of tasks in partitions of other instances. A task never changes its project, so what is known stays true.
+/// Projects of tasks in partitions of other instances, for each who was told. A task never changes its project, so what is
+/// known stays true; another user may know another task of that id.
 #[derive(Default)]
-pub(super) struct TasksElsewhere(Mutex<HashMap<TaskId, ProjectId>>);
+pub(super) struct TasksElsewhere(Mutex<HashMap<(TaskId, String), ProjectId>>);
 
 impl TasksElsewhere {
-    fn get(&self, task_id: TaskId) -> Option<ProjectId> {
-        self.0.lock().get(&task_id).copied()
+    fn get(&self, who: &Who, task_id: TaskId) -> Option<ProjectId> {
+        self.0.lock().get(&(task_id, who.actor.user.clone())).copied()
     }
 
-    fn add(&self, task_id: TaskId, project_id: ProjectId) {
+    fn add(&self, who: &Who, task_id: TaskId, project_id: ProjectId) {
         let mut tasks = self.0.lock();
         if tasks.len() >= TASKS_KEPT {
             tasks.clear();
         }
-        tasks.insert(task_id, project_id);
+        tasks.insert((task_id, who.actor.user.clone()), project_id);
     }
 }
 
@@ -76,21 +81,26 @@ impl CommandService {
     pub async fn project_of(&self, who: &Who, task_id: TaskId) -> Result<ProjectId, Error> {
         let deadline = Instant::now() + self.0.settings.handover_patience;
         loop {
-            if let Some(project_id) = self.known_project_of(who, task_id) {
+            if let Some(project_id) = self.only_project_of(who, task_id)? {
                 return Ok(project_id);
             }
-            // Its owner looks whether the caller may know.
-            let elsewhere = self.0.tasks_elsewhere.get(task_id);
+            // Its owner looks whether the caller may still know.
+            let elsewhere = self.0.tasks_elsewhere.get(who, task_id);
             if let Some(project_id) = elsewhere.filter(|project_id| !self.partition_of(*project_id).is_serving()) {
                 return Ok(project_id);
             }
             let mut answers = vec![self.task_here(who, task_id).await];
             answers
                 .extend(self.ask_others(who, &Method::GET, &format!("/internal/tasks/{task_id}"), Bytes::new()).await);
-            let found = answers.iter().find_map(|answer: &TaskAnswer| answer.project_id);
-            if let Some(project_id) = found {
+            let mut found: Vec<_> = answers.iter().filter_map(|answer: &TaskAnswer| answer.project_id).collect();
+            found.sort_unstable();
+            found.dedup();
+            if found.len() > 1 || answers.iter().any(|answer| answer.has_twin) {
+                return Err(several_tasks(task_id).into());
+            }
+            if let Some(project_id) = found.pop() {
                 if !self.partition_of(project_id).is_serving() {
-                    self.0.tasks_elsewhere.add(task_id, project_id);
+                    self.0.tasks_elsewhere.add(who, task_id, project_id);
                 }
                 return Ok(project_id);
             }
@@ -108,20 +118,40 @@ impl CommandService {
     /// The project of a task in a partition of this instance.
     pub(crate) async fn task_here(&self, who: &Who, task_id: TaskId) -> TaskAnswer {
         let tenures = self.tenures();
-        let mut project_id = self.known_project_of(who, task_id);
-        if project_id.is_none() {
+        let mut projects = self.known_projects_of(who, task_id);
+        if projects.is_empty() {
             // Another process may have created it.
             join_all(self.0.partitions.iter().map(Handle::look)).await;
-            project_id = self.known_project_of(who, task_id);
+            projects = self.known_projects_of(who, task_id);
         }
-        TaskAnswer { project_id, partitions: self.still(tenures) }
+        let has_twin = projects.len() > 1;
+        TaskAnswer { project_id: projects.pop(), has_twin, partitions: self.still(tenures) }
     }
 
-    fn known_project_of(&self, who: &Who, task_id: TaskId) -> Option<ProjectId> {
-        let mut partitions = self.0.partitions.iter();
-        let project_id = partitions.find_map(|handle| handle.committed().project_of(task_id))?;
-        (who.actor.admin || self.is_member(who, project_id)).then_some(project_id)
+    /// The project of a task in a partition of this instance, if the caller may know of one and of no other.
+    fn only_project_of(&self, who: &Who, task_id: TaskId) -> Result<Option<ProjectId>, Problem> {
+        let mut projects = self.known_projects_of(who, task_id);
+        if projects.len() > 1 { Err(several_tasks(task_id)) } else { Ok(projects.pop()) }
     }
+
+    /// The projects the caller may know of that have a task of that id. Whoever makes a task may choose its id, so others
+    /// may have one too; theirs are as good as none.
+    fn known_projects_of(&self, who: &Who, task_id: TaskId) -> Vec<ProjectId> {
+        let may_know = |ledger: &Ledger, id: &ProjectId| {
+            who.actor.admin || ledger.role_of(*id, &who.actor.user).is_some()
+        };
+        let of_partition = |handle: &Handle| {
+            let ledger = handle.committed();
+            ledger.projects_of(task_id).filter(|id| may_know(&ledger, id)).collect::<Vec<_>>()
+        };
+        self.0.partitions.iter().flat_map(of_partition).collect()
+    }
+}
+
+fn several_tasks(task_id: TaskId) -> Problem {
+    Problem::new(codes::INVALID_ARGUMENT)
+        .detail(format!("task_id: several of your projects have a task {task_id}; say which one is meant by project_id."))
+        .with("field", "task_id")
 }
 
 fn project_missing() -> Problem {

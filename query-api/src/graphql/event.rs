@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, SimpleObject};
 use chrono::{DateTime, Utc};
+use muster_read_store::query::InProject;
 use muster_read_store::{ReadStore, query};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::context::loaders;
 use super::loaders::TaskOf;
@@ -20,7 +20,7 @@ use crate::fault::Result;
 #[graphql(complex)]
 pub struct Event {
     #[graphql(skip)]
-    task: Option<Uuid>,
+    task: Option<InProject>,
     /// The task, where it was read together with those of other events.
     #[graphql(skip)]
     read: Option<Arc<query::Task>>,
@@ -51,7 +51,7 @@ pub struct Event {
 impl From<&query::Event> for Event {
     fn from(row: &query::Event) -> Self {
         Self {
-            task: row.task_id,
+            task: task_of(row),
             read: None,
             id: row.event_id.into_id(),
             kind: row.event_type.clone(),
@@ -70,6 +70,10 @@ impl From<&query::Event> for Event {
     }
 }
 
+fn task_of(event: &query::Event) -> Option<InProject> {
+    Some(InProject { project_id: event.project_id, id: event.task_id? })
+}
+
 impl From<Arc<query::Event>> for Event {
     fn from(row: Arc<query::Event>) -> Self {
         Self::from(row.as_ref())
@@ -79,12 +83,13 @@ impl From<Arc<query::Event>> for Event {
 impl Event {
     /// The events of a batch with their tasks, which are read by one statement.
     pub(super) async fn with_tasks(store: &ReadStore, batch: Vec<Arc<query::Event>>) -> Result<Vec<Self>> {
-        let mut ids: Vec<_> = batch.iter().filter_map(|event| event.task_id).collect();
+        let mut ids: Vec<_> = batch.iter().filter_map(|event| task_of(event)).collect();
         ids.sort_unstable();
         ids.dedup();
-        let tasks = if ids.is_empty() { Vec::new() } else { store.tasks_by_id(&ids).await? };
-        let tasks: HashMap<_, _> = tasks.into_iter().map(|task| (task.task_id, Arc::new(task))).collect();
-        let read = |event: &query::Event| event.task_id.and_then(|id| tasks.get(&id).cloned());
+        let tasks = if ids.is_empty() { Vec::new() } else { store.tasks_in(&ids).await? };
+        let key = |task: &query::Task| InProject { project_id: task.project_id, id: task.task_id };
+        let tasks: HashMap<_, _> = tasks.into_iter().map(|task| (key(&task), Arc::new(task))).collect();
+        let read = |event: &query::Event| task_of(event).and_then(|key| tasks.get(&key).cloned());
         Ok(batch.iter().map(|event| Self { read: read(event), ..Self::from(event.as_ref()) }).collect())
     }
 }

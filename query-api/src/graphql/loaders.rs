@@ -1,5 +1,6 @@
 //! Batching loaders: the children of every row of a list are read by one statement. They ask no permission: whoever
-//! was given the parent may see the children, which are of the same project.
+//! was given the parent may see the children, which are of the same project: it is part of every key, as an id alone may
+//! stand in two projects.
 
 use std::collections::HashMap;
 
@@ -7,7 +8,7 @@ use async_graphql::dataloader::Loader;
 use muster_domain::model::TaskStatus;
 use muster_read_store::ReadStore;
 use muster_read_store::query::{
-    Artifact, Dependency, Iteration, Member, Project, Question, Run, Session, Subtask, Task,
+    Artifact, Dependency, InProject, Iteration, Member, Project, Question, Run, Session, Subtask, Task,
 };
 use uuid::Uuid;
 
@@ -24,8 +25,8 @@ impl Loaders {
     }
 }
 
-macro_rules! children {
-    ($($(#[$meta:meta])* $key:ident: $row:ty = $method:ident by $parent:ident;)+) => {$(
+macro_rules! children_of_projects {
+    ($($(#[$meta:meta])* $key:ident: $row:ty = $method:ident;)+) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub(super) struct $key(pub(super) Uuid);
@@ -38,7 +39,39 @@ macro_rules! children {
                 let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
                 let mut found: HashMap<$key, Vec<$row>> = HashMap::new();
                 for row in self.store.$method(&ids).await? {
-                    found.entry($key(row.$parent)).or_default().push(row);
+                    found.entry($key(row.project_id)).or_default().push(row);
+                }
+                Ok(found)
+            }
+        }
+    )+};
+}
+
+children_of_projects! {
+    /// A project's members.
+    MembersOf: Member = members_of;
+    /// A project's runs that have not ended.
+    ActiveRunsOf: Run = active_runs_of;
+    /// A project's open questions.
+    OpenQuestionsOf: Question = open_questions_of;
+}
+
+macro_rules! children {
+    ($($(#[$meta:meta])* $key:ident: $row:ty = $method:ident by $parent:ident;)+) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(super) struct $key(pub(super) InProject);
+
+        impl Loader<$key> for Loaders {
+            type Value = Vec<$row>;
+            type Error = Fault;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, Vec<$row>>, Fault> {
+                let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+                let mut found: HashMap<$key, Vec<$row>> = HashMap::new();
+                for row in self.store.$method(&ids).await? {
+                    let parent = InProject { project_id: row.project_id, id: row.$parent };
+                    found.entry($key(parent)).or_default().push(row);
                 }
                 Ok(found)
             }
@@ -47,12 +80,6 @@ macro_rules! children {
 }
 
 children! {
-    /// A project's members.
-    MembersOf: Member = members_of by project_id;
-    /// A project's runs that have not ended.
-    ActiveRunsOf: Run = active_runs_of by project_id;
-    /// A project's open questions.
-    OpenQuestionsOf: Question = open_questions_of by project_id;
     /// A task's subtasks.
     SubtasksOf: Subtask = subtasks_of by task_id;
     /// A task's runs.
@@ -73,7 +100,7 @@ macro_rules! singles {
     ($($(#[$meta:meta])* $key:ident: $row:ty = $method:ident by $id:ident;)+) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub(super) struct $key(pub(super) Uuid);
+        pub(super) struct $key(pub(super) InProject);
 
         impl Loader<$key> for Loaders {
             type Value = $row;
@@ -82,23 +109,37 @@ macro_rules! singles {
             async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $row>, Fault> {
                 let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
                 let rows = self.store.$method(&ids).await?;
-                Ok(rows.into_iter().map(|row| ($key(row.$id), row)).collect())
+                let place = |row: &$row| InProject { project_id: row.project_id, id: row.$id };
+                Ok(rows.into_iter().map(|row| ($key(place(&row)), row)).collect())
             }
         }
     )+};
 }
 
 singles! {
-    /// A project.
-    ProjectOf: Project = projects_by_id by project_id;
     /// A task.
-    TaskOf: Task = tasks_by_id by task_id;
+    TaskOf: Task = tasks_in by task_id;
     /// A subtask.
-    SubtaskOf: Subtask = subtasks_by_id by subtask_id;
+    SubtaskOf: Subtask = subtasks_in by subtask_id;
     /// A run.
-    RunOf: Run = runs_by_id by run_id;
+    RunOf: Run = runs_in by run_id;
     /// A session.
-    SessionOf: Session = sessions_by_id by session_id;
+    SessionOf: Session = sessions_in by session_id;
+}
+
+/// A project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ProjectOf(pub(super) Uuid);
+
+impl Loader<ProjectOf> for Loaders {
+    type Value = Project;
+    type Error = Fault;
+
+    async fn load(&self, keys: &[ProjectOf]) -> Result<HashMap<ProjectOf, Project>, Fault> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let rows = self.store.projects_by_id(&ids).await?;
+        Ok(rows.into_iter().map(|row| (ProjectOf(row.project_id), row)).collect())
+    }
 }
 
 /// How many tasks of a project are in each status.

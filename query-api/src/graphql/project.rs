@@ -3,7 +3,7 @@
 use async_graphql::{ComplexObject, Context, ID, SimpleObject};
 use chrono::{DateTime, Utc};
 use muster_domain::id::ProjectId;
-use muster_read_store::query::{self, RunKey, RunsOf, TaskKey};
+use muster_read_store::query::{self, InProject, RunKey, RunsOf, TaskKey};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -196,9 +196,9 @@ impl From<query::Member> for Member {
 #[graphql(complex)]
 pub struct Session {
     #[graphql(skip)]
-    task: Option<Uuid>,
+    task: Option<InProject>,
     #[graphql(skip)]
-    run: Option<Uuid>,
+    run: Option<InProject>,
     id: ID,
     project_id: ID,
     /// Name its runner gave it.
@@ -218,9 +218,10 @@ pub struct Session {
 
 impl From<query::Session> for Session {
     fn from(row: query::Session) -> Self {
+        let beside = |id| InProject { project_id: row.project_id, id };
         Self {
-            task: row.current_task_id,
-            run: row.current_run_id,
+            task: row.current_task_id.map(beside),
+            run: row.current_run_id.map(beside),
             id: row.session_id.into_id(),
             project_id: row.project_id.into_id(),
             name: row.session_key,

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 use muster_domain::id::{ProjectId, TaskId};
-use muster_read_store::query::{HistoryOf, RunKey, RunsOf, TaskKey};
+use muster_read_store::query::{HistoryOf, InProject, RunKey, RunsOf, TaskKey};
 
 use super::connection::{PageArguments, Rows, cost};
 use super::context::{caller, id, loaders, maybe_id, services};
@@ -122,7 +122,7 @@ impl Query {
     ) -> Result<Rows<RunKey, Run>> {
         let of = match scope(ctx, project_id.as_ref(), task_id.as_ref(), min_position).await? {
             Scope::Project(project_id) => RunsOf::Project(project_id),
-            Scope::Task(task_id) => RunsOf::Task(task_id),
+            Scope::Task(project_id, task_id) => RunsOf::Task(project_id, task_id),
         };
         runs(ctx, of, active, &PageArguments { first, after, last, before }).await
     }
@@ -147,8 +147,9 @@ impl Query {
     #[graphql(complexity = "5 * child_complexity")]
     async fn artifacts(&self, ctx: &Context<'_>, task_id: ID, min_position: Option<u64>) -> Result<Vec<Artifact>> {
         let task_id: TaskId = id("taskId", &task_id)?;
-        services(ctx)?.access.require_task(caller(ctx)?, task_id, min_position).await?;
-        let rows = loaders(ctx)?.load_one(ArtifactsOf(task_id.0)).await?;
+        let task = services(ctx)?.access.require_task(caller(ctx)?, task_id, min_position).await?;
+        let key = InProject { project_id: task.project_id, id: task.task_id };
+        let rows = loaders(ctx)?.load_one(ArtifactsOf(key)).await?;
         Ok(rows.into_iter().flatten().map(Into::into).collect())
     }
 
@@ -169,7 +170,7 @@ impl Query {
         let after = after.unwrap_or(0);
         let of = match scope(ctx, project_id.as_ref(), task_id.as_ref(), min_position).await? {
             Scope::Project(project_id) => HistoryOf::Project { project_id, after },
-            Scope::Task(task_id) => HistoryOf::Task { task_id, after },
+            Scope::Task(project_id, task_id) => HistoryOf::Task { project_id, task_id, after },
         };
         Ok(services.store.history(of, limit).await?.into())
     }
@@ -185,8 +186,9 @@ impl Query {
     ) -> Result<Option<TaskSnapshot>> {
         let services = services(ctx)?;
         let task_id = id("taskId", &task_id)?;
-        services.access.require_task(caller(ctx)?, task_id, min_position).await?;
-        services.store.task_at(task_id, sequence).await?.as_ref().map(TaskSnapshot::of).transpose()
+        let task = services.access.require_task(caller(ctx)?, task_id, min_position).await?;
+        let project_id = ProjectId(task.project_id);
+        services.store.task_at(project_id, task_id, sequence).await?.as_ref().map(TaskSnapshot::of).transpose()
     }
 
     /// What changed in a task between two of its events; null when it has no such events.
@@ -201,9 +203,10 @@ impl Query {
     ) -> Result<Option<Vec<Difference>>> {
         let services = services(ctx)?;
         let task_id = id("taskId", &task_id)?;
-        services.access.require_task(caller(ctx)?, task_id, min_position).await?;
-        let before = services.store.task_at(task_id, from).await?;
-        let after = services.store.task_at(task_id, to).await?;
+        let task = services.access.require_task(caller(ctx)?, task_id, min_position).await?;
+        let project_id = ProjectId(task.project_id);
+        let before = services.store.task_at(project_id, task_id, from).await?;
+        let after = services.store.task_at(project_id, task_id, to).await?;
         before.zip(after).map(|(before, after)| differences(&before, &after)).transpose()
     }
 
@@ -220,15 +223,15 @@ impl Query {
         let services = services(ctx)?;
         let run_id = id("runId", &run_id)?;
         let limit = services.page.limit("first", first)?;
-        services.access.require_run(caller(ctx)?, run_id, min_position).await?;
-        let slice = services.store.output(run_id, after.unwrap_or(0), limit).await?;
+        let run = services.access.require_run(caller(ctx)?, run_id, min_position).await?;
+        let slice = services.store.output(ProjectId(run.project_id), run_id, after.unwrap_or(0), limit).await?;
         Ok(OutputPage { nodes: slice.rows.into_iter().map(Into::into).collect(), has_next_page: slice.has_more })
     }
 }
 
 enum Scope {
     Project(ProjectId),
-    Task(TaskId),
+    Task(ProjectId, TaskId),
 }
 
 /// What is asked about, once it was made sure that the caller may see it.
@@ -245,8 +248,8 @@ async fn scope(
             Ok(Scope::Project(project_id))
         }
         (None, Some(task_id)) => {
-            access.require_task(caller(ctx)?, task_id, min_position).await?;
-            Ok(Scope::Task(task_id))
+            let task = access.require_task(caller(ctx)?, task_id, min_position).await?;
+            Ok(Scope::Task(ProjectId(task.project_id), task_id))
         }
         _ => Err(Fault::invalid("taskId", "give one of taskId and projectId")),
     }

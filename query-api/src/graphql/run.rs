@@ -2,7 +2,7 @@
 
 use async_graphql::{ComplexObject, Context, ID, SimpleObject};
 use chrono::{DateTime, Utc};
-use muster_read_store::query;
+use muster_read_store::query::{self, InProject};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -58,9 +58,8 @@ pub struct Run {
     updated_at: DateTime<Utc>,
 }
 
-#[derive(Default)]
 struct Keys {
-    run: Uuid,
+    run: InProject,
     task: Uuid,
     subtask: Option<Uuid>,
     session: Option<Uuid>,
@@ -69,7 +68,12 @@ struct Keys {
 impl From<query::Run> for Run {
     fn from(row: query::Run) -> Self {
         Self {
-            row: Keys { run: row.run_id, task: row.task_id, subtask: row.subtask_id, session: row.session_id },
+            row: Keys {
+                run: InProject { project_id: row.project_id, id: row.run_id },
+                task: row.task_id,
+                subtask: row.subtask_id,
+                session: row.session_id,
+            },
             id: row.run_id.into_id(),
             project_id: row.project_id.into_id(),
             task_id: row.task_id.into_id(),
@@ -107,6 +111,13 @@ impl From<query::Run> for Run {
     }
 }
 
+impl Keys {
+    /// Something else of the run's project.
+    const fn beside(&self, id: Uuid) -> InProject {
+        InProject { id, ..self.run }
+    }
+}
+
 #[ComplexObject]
 impl Run {
     /// Its iterations, in order.
@@ -118,19 +129,19 @@ impl Run {
 
     /// Its task.
     async fn task(&self, ctx: &Context<'_>) -> Result<Option<Task>> {
-        Ok(loaders(ctx)?.load_one(TaskOf(self.row.task)).await?.map(Into::into))
+        Ok(loaders(ctx)?.load_one(TaskOf(self.row.beside(self.row.task))).await?.map(Into::into))
     }
 
     /// Its subtask.
     async fn subtask(&self, ctx: &Context<'_>) -> Result<Option<Subtask>> {
         let Some(id) = self.row.subtask else { return Ok(None) };
-        Ok(loaders(ctx)?.load_one(SubtaskOf(id)).await?.map(Into::into))
+        Ok(loaders(ctx)?.load_one(SubtaskOf(self.row.beside(id))).await?.map(Into::into))
     }
 
     /// The session that claimed it.
     async fn session(&self, ctx: &Context<'_>) -> Result<Option<Session>> {
         let Some(id) = self.row.session else { return Ok(None) };
-        Ok(loaders(ctx)?.load_one(SessionOf(id)).await?.map(Into::into))
+        Ok(loaders(ctx)?.load_one(SessionOf(self.row.beside(id))).await?.map(Into::into))
     }
 }
 

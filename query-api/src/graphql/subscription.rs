@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Subscription as GraphqlSubscription};
 use futures::stream::{self, Stream, StreamExt};
 use muster_domain::id::{ProjectId, RunId, TaskId};
+use muster_read_store::query::InProject;
 use muster_read_store::{ReadStore, query};
-use uuid::Uuid;
 
 use super::context::{caller, id, maybe_id, services};
 use super::event::Event;
@@ -66,10 +66,10 @@ impl Subscription {
         let run_id: RunId = id("runId", &run_id)?;
         let caller = caller(ctx)?;
         let run = services.access.require_run(caller, run_id, None).await?;
-        let (access, live) = (&services.access, &services.live);
+        let (access, live, project_id) = (&services.access, &services.live, ProjectId(run.project_id));
         let after = after.unwrap_or(0);
-        access.reach_line(run_id, after).await?;
-        let follow = FollowOutput::run(access, live, caller, ProjectId(run.project_id), run_id, after);
+        access.reach_line(project_id, run_id, after).await?;
+        let follow = FollowOutput::run(access, live, caller, project_id, run_id, after);
         let lines = stream::unfold(Some(follow), |follow| async move {
             let mut follow = follow?;
             match follow.next().await {
@@ -120,17 +120,16 @@ async fn changed(store: ReadStore, batch: Result<Batch>) -> Vec<Result<Task>> {
         Ok(events) => events,
         Err(fault) => return vec![Err(fault)],
     };
-    let mut order: Vec<Uuid> = Vec::new();
-    for task_id in events.iter().rev().filter_map(|event| event.task_id) {
-        if !order.contains(&task_id) {
-            order.push(task_id);
-        }
+    let mut order: Vec<InProject> = Vec::new();
+    for event in events.iter().rev() {
+        let task = event.task_id.map(|id| InProject { project_id: event.project_id, id });
+        order.extend(task.filter(|task| !order.contains(task)));
     }
     order.reverse();
-    match store.tasks_by_id(&order).await {
+    match store.tasks_in(&order).await {
         Ok(rows) => {
             let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.task_id, row)).collect();
-            order.iter().filter_map(|id| rows.remove(id)).map(|row| Ok(row.into())).collect()
+            order.iter().filter_map(|task| rows.remove(&task.id)).map(|row| Ok(row.into())).collect()
         }
         Err(error) => vec![Err(error.into())],
     }

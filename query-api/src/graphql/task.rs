@@ -2,7 +2,7 @@
 
 use async_graphql::{ComplexObject, Context, ID, InputObject, SimpleObject};
 use chrono::{DateTime, Utc};
-use muster_read_store::query;
+use muster_read_store::query::{self, InProject};
 use uuid::Uuid;
 
 use super::context::loaders;
@@ -67,9 +67,7 @@ pub struct Plan {
 #[graphql(complex)]
 pub struct Task {
     #[graphql(skip)]
-    key: Uuid,
-    #[graphql(skip)]
-    project: Uuid,
+    key: InProject,
     #[graphql(skip)]
     run: Option<Uuid>,
     #[graphql(skip)]
@@ -142,8 +140,7 @@ impl From<query::Task> for Task {
             estimated_cost_usd: row.estimated_cost_usd,
         });
         Self {
-            key: row.task_id,
-            project: row.project_id,
+            key: InProject { project_id: row.project_id, id: row.task_id },
             run: row.current_run_id,
             session: row.assigned_session_id,
             id: row.task_id.into_id(),
@@ -193,7 +190,7 @@ impl From<query::Task> for Task {
 impl Task {
     /// Its project.
     async fn project(&self, ctx: &Context<'_>) -> Result<Option<Project>> {
-        Ok(loaders(ctx)?.load_one(ProjectOf(self.project)).await?.map(Into::into))
+        Ok(loaders(ctx)?.load_one(ProjectOf(self.key.project_id)).await?.map(Into::into))
     }
 
     /// Its subtasks, in plan order.
@@ -213,27 +210,27 @@ impl Task {
     /// The run that was claimed last, while its lease lives.
     async fn current_run(&self, ctx: &Context<'_>) -> Result<Option<Run>> {
         let Some(id) = self.run else { return Ok(None) };
-        Ok(loaders(ctx)?.load_one(RunOf(id)).await?.map(Into::into))
+        Ok(loaders(ctx)?.load_one(RunOf(InProject { id, ..self.key })).await?.map(Into::into))
     }
 
     /// The session that works on it.
     async fn assigned_session(&self, ctx: &Context<'_>) -> Result<Option<Session>> {
         let Some(id) = self.session else { return Ok(None) };
-        Ok(loaders(ctx)?.load_one(SessionOf(id)).await?.map(Into::into))
+        Ok(loaders(ctx)?.load_one(SessionOf(InProject { id, ..self.key })).await?.map(Into::into))
     }
 
     /// Tasks that must be done first.
     #[graphql(complexity = "5 * child_complexity")]
     async fn blocked_by(&self, ctx: &Context<'_>) -> Result<Vec<Task>> {
         let rows = loaders(ctx)?.load_one(BlockersOf(self.key)).await?;
-        others(ctx, rows.into_iter().flatten().map(|row| row.blocked_by)).await
+        others(ctx, self.key, rows.into_iter().flatten().map(|row| row.blocked_by)).await
     }
 
     /// Tasks that wait for this one.
     #[graphql(complexity = "5 * child_complexity")]
     async fn blocks(&self, ctx: &Context<'_>) -> Result<Vec<Task>> {
         let rows = loaders(ctx)?.load_one(BlockedBy(self.key)).await?;
-        others(ctx, rows.into_iter().flatten().map(|row| row.task_id)).await
+        others(ctx, self.key, rows.into_iter().flatten().map(|row| row.task_id)).await
     }
 
     /// What its runs and people left behind, oldest first.
@@ -251,8 +248,9 @@ impl Task {
     }
 }
 
-async fn others(ctx: &Context<'_>, wanted: impl Iterator<Item = Uuid>) -> Result<Vec<Task>> {
-    let wanted: Vec<_> = wanted.map(TaskOf).collect();
+/// Other tasks of a task's project.
+async fn others(ctx: &Context<'_>, of: InProject, wanted: impl Iterator<Item = Uuid>) -> Result<Vec<Task>> {
+    let wanted: Vec<_> = wanted.map(|id| TaskOf(InProject { id, ..of })).collect();
     let mut found = loaders(ctx)?.load_many(wanted.iter().copied()).await?;
     Ok(wanted.iter().filter_map(|key| found.remove(key)).map(Into::into).collect())
 }
@@ -262,7 +260,7 @@ async fn others(ctx: &Context<'_>, wanted: impl Iterator<Item = Uuid>) -> Result
 #[graphql(complex)]
 pub struct Subtask {
     #[graphql(skip)]
-    run: Option<Uuid>,
+    run: Option<InProject>,
     id: ID,
     task_id: ID,
     /// Place in its task, from 0.
@@ -282,7 +280,7 @@ pub struct Subtask {
 impl From<query::Subtask> for Subtask {
     fn from(row: query::Subtask) -> Self {
         Self {
-            run: row.run_id,
+            run: row.run_id.map(|id| InProject { project_id: row.project_id, id }),
             id: row.subtask_id.into_id(),
             task_id: row.task_id.into_id(),
             ordinal: row.ordinal,

@@ -61,14 +61,15 @@ impl EventCursor {
 #[derive(Debug)]
 pub struct OutputCursor {
     store: ReadStore,
+    project_id: ProjectId,
     run_id: RunId,
     stored: Watermark,
     after: u64,
 }
 
 impl OutputCursor {
-    pub(super) fn new(store: ReadStore, run_id: RunId, stored: Watermark, after: u64) -> Self {
-        Self { store, run_id, stored, after }
+    pub(super) fn new(store: ReadStore, project_id: ProjectId, run_id: RunId, stored: Watermark, after: u64) -> Self {
+        Self { store, project_id, run_id, stored, after }
     }
 
     /// The run.
@@ -79,7 +80,7 @@ impl OutputCursor {
     /// The next lines in order, at least one; waits for them. Safe to cancel.
     pub async fn next(&mut self) -> Result<Vec<Line>, Error> {
         loop {
-            let lines = self.store.output(self.run_id, self.after, PAGE).await?.rows;
+            let lines = self.store.output(self.project_id, self.run_id, self.after, PAGE).await?.rows;
             if let Some(last) = lines.last() {
                 self.after = u64::try_from(last.line_number).unwrap_or(self.after);
                 return Ok(lines);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use muster_domain::id::{ProjectId, RunId};
+use muster_read_store::query::InProject;
 use muster_read_store::{Error, Listener, ReadStore, Wakeup};
 use muster_service_kit::{Shutdown, mutant};
 use parking_lot::Mutex;
@@ -26,7 +27,7 @@ struct Inner {
     store: ReadStore,
     capacity: usize,
     positions: Watermarks<ProjectId>,
-    outputs: Watermarks<RunId>,
+    outputs: Watermarks<(ProjectId, RunId)>,
     /// Counts everything heard, for those who wait for something they cannot name.
     heard: Watermark,
     feeds: Mutex<HashMap<ProjectId, Weak<Feed>>>,
@@ -77,13 +78,13 @@ impl Live {
     }
 
     /// How far a run's output was heard to be stored.
-    pub fn lines(&self, run_id: RunId) -> Watermark {
-        self.0.outputs.watch(run_id)
+    pub fn lines(&self, project_id: ProjectId, run_id: RunId) -> Watermark {
+        self.0.outputs.watch((project_id, run_id))
     }
 
     /// Every line of a run's output behind `after`, in order.
-    pub fn output(&self, run_id: RunId, after: u64) -> OutputCursor {
-        OutputCursor::new(self.0.store.clone(), run_id, self.0.outputs.watch(run_id), after)
+    pub fn output(&self, project_id: ProjectId, run_id: RunId, after: u64) -> OutputCursor {
+        OutputCursor::new(self.0.store.clone(), project_id, run_id, self.lines(project_id, run_id), after)
     }
 
     fn feed(&self, project_id: ProjectId, start: u64, committed: Watermark) -> Arc<Feed> {
@@ -107,7 +108,9 @@ impl Inner {
             tokio::select! {
                 wakeup = listener.next() => match wakeup {
                     Wakeup::Position { project_id, position } => self.positions.raise(project_id, position),
-                    Wakeup::Output { run_id, line_number, .. } => self.outputs.raise(run_id, line_number),
+                    Wakeup::Output { project_id, run_id, line_number } => {
+                        self.outputs.raise((project_id, run_id), line_number);
+                    },
                     Wakeup::DeadLetters => {}
                     Wakeup::Reconnected => self.look().await,
                 },
@@ -131,10 +134,11 @@ impl Inner {
                 self.positions.raise(project_id, position);
             }
         }
-        let runs: Vec<_> = self.outputs.watched().into_iter().map(|id| id.0).collect();
+        let runs: Vec<_> =
+            self.outputs.watched().into_iter().map(|(project_id, id)| InProject::of(project_id, id.0)).collect();
         if !runs.is_empty() {
-            for (run_id, line_number) in self.store.output_ends(&runs).await? {
-                self.outputs.raise(run_id, line_number);
+            for (run, line_number) in self.store.output_ends(&runs).await? {
+                self.outputs.raise((ProjectId(run.project_id), RunId(run.id)), line_number);
             }
         }
         Ok(())

@@ -93,7 +93,7 @@ async fn state(
     let caller = token::caller(&service, &headers, query.as_deref())?;
     let row = service.access.require_task(&caller, task_id, None).await?;
     let sequence = wanted.sequence.unwrap_or_else(|| u64::try_from(row.sequence).unwrap_or(0));
-    let task = service.store.task_at(task_id, sequence).await?.ok_or_else(|| {
+    let task = service.store.task_at(ProjectId(row.project_id), task_id, sequence).await?.ok_or_else(|| {
         Fault::new(codes::INVALID_ARGUMENT, format!("The task has no event with sequence {sequence}."))
     })?;
     Ok(Json(serde_json::to_value(task).map_err(Problem::internal)?))
@@ -114,10 +114,11 @@ async fn events(
     ProblemQuery(wanted): ProblemQuery<EventsQuery>,
 ) -> Result<Json<Value>> {
     let caller = token::caller(&service, &headers, query.as_deref())?;
-    service.access.require_task(&caller, task_id, None).await?;
+    let task = service.access.require_task(&caller, task_id, None).await?;
+    let project_id = ProjectId(task.project_id);
     let after = wanted.after.unwrap_or(0);
-    service.access.reach_sequence(task_id, after).await?;
-    let of = HistoryOf::Task { task_id, after };
+    service.access.reach_sequence(project_id, task_id, after).await?;
+    let of = HistoryOf::Task { project_id, task_id, after };
     let slice = service.store.history(of, service.limit(wanted.limit)).await?;
     let events: Vec<_> = slice.rows.iter().map(muster_read_store::query::Event::to_json).collect();
     Ok(Json(json!({ "events": events, "has_more": slice.has_more })))

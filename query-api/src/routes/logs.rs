@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use muster_domain::id::{ProjectId, RunId};
-use muster_read_store::query::Line;
+use muster_read_store::query::{InProject, Line};
 use muster_service_kit::Caller;
 use tokio_stream::StreamMap;
 use uuid::Uuid;
@@ -42,10 +42,11 @@ impl Logs {
 
     /// Follows these runs from what is stored now.
     pub async fn follow_from_now(&mut self, runs: &[Uuid]) -> Result<()> {
-        let ends = self.service.store.output_ends(runs).await?;
-        for run_id in runs.iter().copied().map(RunId) {
-            let end = ends.iter().find(|(id, _)| *id == run_id).map_or(0, |(_, line_number)| *line_number);
-            self.follow(run_id, end);
+        let places: Vec<_> = runs.iter().map(|id| InProject::of(self.project_id, *id)).collect();
+        let ends = self.service.store.output_ends(&places).await?;
+        for run in places {
+            let end = ends.iter().find(|(id, _)| *id == run).map_or(0, |(_, line_number)| *line_number);
+            self.follow(RunId(run.id), end);
         }
         Ok(())
     }

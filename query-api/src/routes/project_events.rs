@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::stream;
 use http::HeaderMap;
 use muster_domain::id::{ProjectId, RunId};
-use muster_read_store::query::{Event, Line, Run};
+use muster_read_store::query::{Event, InProject, Line, Run};
 use muster_service_kit::problem::ProblemQuery;
 use muster_service_kit::{ProblemPath, codes};
 use serde::Deserialize;
@@ -117,11 +117,11 @@ impl Hub {
                 if wanted.len() > LOGS_MAX {
                     return Err(Fault::invalid("subscribe_logs", format!("at most {LOGS_MAX} runs, or `all`")));
                 }
-                let ids: Vec<_> = wanted.iter().map(|(run_id, _)| run_id.0).collect();
-                let runs = self.service.store.runs_by_id(&ids).await?;
+                let places: Vec<_> =
+                    wanted.iter().map(|(run_id, _)| InProject::of(self.project_id, run_id.0)).collect();
+                let runs = self.service.store.runs_in(&places).await?;
                 for (run_id, after) in wanted {
-                    let here = |run: &Run| run.run_id == run_id.0 && run.project_id == self.project_id.0;
-                    if !runs.iter().any(here) {
+                    if !runs.iter().any(|run| run.run_id == run_id.0) {
                         let detail = format!("The project has no run {run_id}.");
                         return Err(Fault::new(codes::RUN_NOT_FOUND, detail));
                     }

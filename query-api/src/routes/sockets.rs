@@ -12,7 +12,7 @@ use axum::routing::get;
 use futures::future::BoxFuture;
 use http::HeaderMap;
 use muster_domain::id::{ProjectId, RunId, TaskId};
-use muster_read_store::query::{Event, Line};
+use muster_read_store::query::{Event, InProject, Line};
 use muster_service_kit::problem::ProblemQuery;
 use muster_service_kit::{ProblemPath, Shutdown};
 use serde::Deserialize;
@@ -104,7 +104,7 @@ async fn progress(
     let events = events.only(service.store.clone(), task_id).await?;
     let first = json!({ "type": "connected", "task_id": task_id, "position": events.after() });
     let mut logs = Logs::new(service.clone(), caller, project_id);
-    let runs = service.store.runs_of(&[task_id.0]).await?;
+    let runs = service.store.runs_of(&[InProject::of(project_id, task_id.0)]).await?;
     let roles = runs.iter().map(|run| (run.run_id, run.role.0.as_str().to_owned())).collect();
     let live: Vec<_> = runs.iter().filter(|run| run.ended_at.is_none()).map(|run| run.run_id).collect();
     logs.follow_from_now(&live).await?;

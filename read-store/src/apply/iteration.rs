@@ -4,7 +4,7 @@ use muster_domain::event::EventData;
 use muster_domain::id::RunId;
 
 use super::{Context, Tables};
-use crate::rows::{IterationKey, IterationRow, RunKey};
+use crate::rows::{IterationKey, IterationRow};
 
 pub(super) fn apply(tables: &mut Tables, context: Context, data: &EventData) {
     let at = context.at;
@@ -49,10 +49,10 @@ pub(super) fn apply(tables: &mut Tables, context: Context, data: &EventData) {
 
 /// Changes an iteration of a known run; one that was not announced begins with the event that names it.
 fn edit(tables: &mut Tables, context: Context, run_id: RunId, iteration: u32, change: impl FnOnce(&mut IterationRow)) {
-    if tables.runs.get(&RunKey { run_id }).is_none() {
+    if tables.runs.get(&context.run(run_id)).is_none() {
         return;
     }
-    let key = IterationKey { run_id, iteration };
+    let key = IterationKey { run_id, project_id: context.project_id, iteration };
     if tables.iterations.get(&key).is_none() {
         tables.iterations.put(IterationRow {
             run_id,

@@ -1,35 +1,49 @@
 //! Which stored rows an event needs before it can be applied. It must never change a row.
 
 use muster_domain::event::{Event, EventData};
-use muster_domain::id::{RunId, SessionId, SubtaskId};
+use muster_domain::id::{RunId, SessionId, SubtaskId, TaskId};
 
 use super::Tables;
 use crate::rows::{IterationKey, ProjectKey, QuestionKey, RunKey, SessionKey, SnapshotKey, SubtaskKey, TaskKey};
 
 impl Tables {
     pub(super) fn want(&mut self, event: &Event) {
+        let project_id = event.project_id;
         if let Some(task_id) = event.task_id {
-            self.tasks.want(TaskKey { task_id });
+            self.tasks.want(TaskKey { task_id, project_id });
+            self.want_of_task(event, task_id);
         }
         match &event.data {
             EventData::ProjectSettingsChanged(_)
             | EventData::ProjectMemberAdded(_)
-            | EventData::ProjectMemberRemoved(_) => self.projects.want(ProjectKey { project_id: event.project_id }),
-            EventData::UserAnsweredQuestion(e) => self.questions.want(QuestionKey { question_id: e.question_id }),
-            EventData::SnapshotRestored(e) => self.snapshots.want(SnapshotKey { snapshot_id: e.snapshot_id }),
+            | EventData::ProjectMemberRemoved(_) => self.projects.want(ProjectKey { project_id }),
             _ => {}
         }
         if let Some(run_id) = run_of(&event.data) {
-            self.runs.want(RunKey { run_id });
+            self.runs.want(RunKey { run_id, project_id });
             if let Some(iteration) = iteration_of(&event.data) {
-                self.iterations.want(IterationKey { run_id, iteration });
+                self.iterations.want(IterationKey { run_id, project_id, iteration });
             }
         }
         if let Some(subtask_id) = subtask_of(&event.data) {
-            self.subtasks.want(SubtaskKey { subtask_id });
+            self.subtasks.want(SubtaskKey { subtask_id, project_id });
         }
         if let Some(session_id) = session_of(&event.data) {
-            self.sessions.want(SessionKey { session_id });
+            self.sessions.want(SessionKey { session_id, project_id });
+        }
+    }
+
+    /// What belongs to a task and is changed later.
+    fn want_of_task(&mut self, event: &Event, task_id: TaskId) {
+        let project_id = event.project_id;
+        match &event.data {
+            EventData::UserAnsweredQuestion(e) => {
+                self.questions.want(QuestionKey { question_id: e.question_id, project_id, task_id });
+            }
+            EventData::SnapshotRestored(e) => {
+                self.snapshots.want(SnapshotKey { snapshot_id: e.snapshot_id, project_id, task_id });
+            }
+            _ => {}
         }
     }
 }

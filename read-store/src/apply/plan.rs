@@ -5,7 +5,7 @@ use muster_domain::id::SubtaskId;
 use muster_domain::model::SubtaskStatus;
 
 use super::{Context, Tables};
-use crate::rows::{SubtaskKey, SubtaskRow, TaskKey};
+use crate::rows::{SubtaskKey, SubtaskRow};
 
 pub(super) fn apply(tables: &mut Tables, context: Context, data: &EventData) {
     match data {
@@ -15,7 +15,7 @@ pub(super) fn apply(tables: &mut Tables, context: Context, data: &EventData) {
             replace_subtasks(tables, context);
         }
         EventData::ReviewChangesRequested(request) => {
-            let Some(task) = tables.tasks.edit(&TaskKey { task_id: context.task_id }) else { return };
+            let Some(task) = tables.tasks.edit(&context.task()) else { return };
             task.review_rounds += 1;
             let ordinal = task.subtask_count;
             task.subtask_count += 1;
@@ -42,7 +42,7 @@ pub(super) fn apply(tables: &mut Tables, context: Context, data: &EventData) {
 }
 
 fn decide(tables: &mut Tables, context: Context, data: &EventData) {
-    let Some(task) = tables.tasks.edit(&TaskKey { task_id: context.task_id }) else { return };
+    let Some(task) = tables.tasks.edit(&context.task()) else { return };
     match data {
         EventData::PlanReady(ready) => {
             task.plan = Some(ready.plan.clone());
@@ -70,14 +70,16 @@ fn decide(tables: &mut Tables, context: Context, data: &EventData) {
 
 /// The chunks of the approved plan become the task's subtasks; those of an earlier plan are gone.
 fn replace_subtasks(tables: &mut Tables, context: Context) {
-    let Some(task) = tables.tasks.edit(&TaskKey { task_id: context.task_id }) else { return };
+    let Some(task) = tables.tasks.edit(&context.task()) else { return };
     if task.plan.is_none() {
         return;
     }
     let chunks = task.plan_chunks.clone();
     task.subtask_count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-    tables.subtasks.forget_unless(|subtask| subtask.task_id != context.task_id);
-    tables.replanned.insert(context.task_id);
+    tables
+        .subtasks
+        .forget_unless(|subtask| (subtask.task_id, subtask.project_id) != (context.task_id, context.project_id));
+    tables.replanned.insert((context.project_id, context.task_id));
     for (ordinal, chunk) in (0..).zip(chunks) {
         let row = subtask(context, ordinal, chunk.subtask_id, chunk.title, chunk.description, &chunk.depends_on);
         tables.subtasks.put(row);
@@ -109,7 +111,7 @@ fn subtask(
 }
 
 fn edit(tables: &mut Tables, context: Context, subtask_id: SubtaskId, change: impl FnOnce(&mut SubtaskRow)) {
-    if let Some(subtask) = tables.subtasks.edit(&SubtaskKey { subtask_id }) {
+    if let Some(subtask) = tables.subtasks.edit(&SubtaskKey { subtask_id, project_id: context.project_id }) {
         change(subtask);
         subtask.updated_at = context.at;
     }

@@ -1,6 +1,7 @@
 //! Events of projects, members and sessions.
 
 use muster_domain::event::{AgentComplete, Event, EventData, WorkAssigned};
+use muster_domain::id::SessionId;
 use muster_domain::model::{MemberRole, SessionStatus};
 
 use super::Tables;
@@ -66,19 +67,19 @@ fn apply_session(tables: &mut Tables, event: &Event) {
             tokens_used: 0,
         }),
         EventData::AgentStatusChanged(changed) => {
-            if let Some(session) = tables.sessions.edit(&SessionKey { session_id: changed.session_id }) {
+            if let Some(session) = tables.sessions.edit(&session_key(event, changed.session_id)) {
                 session.status = changed.new_status;
                 session.last_activity_at = at;
             }
         }
         EventData::WorkAssigned(assigned) => assign(tables, event, assigned),
         EventData::LeaseRenewed(renewed) => {
-            if let Some(session) = tables.sessions.edit(&SessionKey { session_id: renewed.session_id }) {
+            if let Some(session) = tables.sessions.edit(&session_key(event, renewed.session_id)) {
                 session.last_activity_at = at;
             }
         }
         EventData::WorkReleased(released) => {
-            if let Some(session) = tables.sessions.edit(&SessionKey { session_id: released.session_id }) {
+            if let Some(session) = tables.sessions.edit(&session_key(event, released.session_id)) {
                 session.current_task_id = None;
                 session.current_run_id = None;
                 session.last_activity_at = at;
@@ -90,18 +91,23 @@ fn apply_session(tables: &mut Tables, event: &Event) {
 }
 
 fn assign(tables: &mut Tables, event: &Event, assigned: &WorkAssigned) {
-    if let Some(session) = tables.sessions.edit(&SessionKey { session_id: assigned.session_id }) {
+    if let Some(session) = tables.sessions.edit(&session_key(event, assigned.session_id)) {
         session.current_task_id = event.task_id;
         session.current_run_id = Some(assigned.run_id);
         session.last_activity_at = event.timestamp;
     }
 }
 
+/// A session of the event's project, whoever else has one of that id.
+const fn session_key(event: &Event, session_id: SessionId) -> SessionKey {
+    SessionKey { session_id, project_id: event.project_id }
+}
+
 /// An agent that ends counts for the session its run was assigned to, while that session is still on the run.
 fn count_tokens(tables: &mut Tables, event: &Event, complete: &AgentComplete) {
-    let run = tables.runs.get(&RunKey { run_id: complete.run_id });
+    let run = tables.runs.get(&RunKey { run_id: complete.run_id, project_id: event.project_id });
     let Some(session_id) = run.and_then(|run| run.session_id) else { return };
-    let key = SessionKey { session_id };
+    let key = session_key(event, session_id);
     if tables.sessions.get(&key).is_some_and(|session| session.current_run_id == Some(complete.run_id))
         && let Some(session) = tables.sessions.edit(&key)
     {

@@ -5,7 +5,7 @@ use muster_domain::id::RunId;
 use muster_domain::model::{BuildError, RunResult, TokenUsage};
 
 use super::{Context, Tables};
-use crate::rows::{FileChangeRow, RunKey, RunRow, SnapshotKey, SnapshotRow, TaskKey};
+use crate::rows::{FileChangeRow, RunRow, SnapshotKey, SnapshotRow};
 
 pub(super) fn apply(tables: &mut Tables, context: Context, data: &EventData) {
     apply_claim(tables, context, data);
@@ -28,7 +28,7 @@ fn apply_claim(tables: &mut Tables, context: Context, data: &EventData) {
                 run.progress_message = Some(progress.message.clone());
                 run.progress_percent = progress.percent;
             });
-            if let Some(task) = tables.tasks.edit(&TaskKey { task_id: context.task_id }) {
+            if let Some(task) = tables.tasks.edit(&context.task()) {
                 task.progress_message = Some(progress.message.clone());
                 task.progress_percent = progress.percent;
             }
@@ -84,7 +84,7 @@ fn assign(tables: &mut Tables, context: Context, assigned: &WorkAssigned) {
         run.lease_expires_at = Some(context.at.plus_ms(assigned.lease_duration_ms));
         run.release_reason = None;
     });
-    if let Some(task) = tables.tasks.edit(&TaskKey { task_id: context.task_id }) {
+    if let Some(task) = tables.tasks.edit(&context.task()) {
         task.current_run_id = Some(assigned.run_id);
         task.assigned_session_id = Some(assigned.session_id);
     }
@@ -95,7 +95,7 @@ fn release(tables: &mut Tables, context: Context, released: &WorkReleased) {
         run.lease_live = false;
         run.release_reason = Some(released.reason);
     });
-    if let Some(task) = tables.tasks.edit(&TaskKey { task_id: context.task_id })
+    if let Some(task) = tables.tasks.edit(&context.task())
         && task.current_run_id == Some(released.run_id)
     {
         task.current_run_id = None;
@@ -140,7 +140,7 @@ fn end(run: &mut RunRow, context: Context, result: RunResult, error: Option<&Bui
 
 /// Tokens and dollars of a run and its task: unknown stays unknown until one agent reports some.
 fn count_usage(tables: &mut Tables, context: Context, complete: &AgentComplete) {
-    if tables.runs.get(&RunKey { run_id: complete.run_id }).is_none() {
+    if tables.runs.get(&context.run(complete.run_id)).is_none() {
         return;
     }
     let (tokens, cost_usd) = (complete.result.tokens.as_ref(), complete.result.cost_usd);
@@ -151,7 +151,7 @@ fn count_usage(tables: &mut Tables, context: Context, complete: &AgentComplete) 
             run.pr_url.clone_from(&complete.pr_url);
         }
     });
-    if let Some(task) = tables.tasks.edit(&TaskKey { task_id: context.task_id }) {
+    if let Some(task) = tables.tasks.edit(&context.task()) {
         add_tokens(&mut task.input_tokens, &mut task.output_tokens, &mut task.total_tokens, tokens);
         add_cost(&mut task.cost_usd, cost_usd);
     }
@@ -193,7 +193,8 @@ fn apply_workspace(tables: &mut Tables, context: Context, data: &EventData) {
             last_restored_at: None,
         }),
         EventData::SnapshotRestored(restored) => {
-            if let Some(snapshot) = tables.snapshots.edit(&SnapshotKey { snapshot_id: restored.snapshot_id }) {
+            let key = SnapshotKey { snapshot_id: restored.snapshot_id, project_id, task_id };
+            if let Some(snapshot) = tables.snapshots.edit(&key) {
                 snapshot.last_restored_at = Some(at);
             }
         }
@@ -215,13 +216,13 @@ fn apply_workspace(tables: &mut Tables, context: Context, data: &EventData) {
 
 fn set_pr(tables: &mut Tables, context: Context, run_id: RunId, pr_url: &str) {
     edit(tables, context, run_id, |run| run.pr_url = Some(pr_url.to_owned()));
-    if let Some(task) = tables.tasks.edit(&TaskKey { task_id: context.task_id }) {
+    if let Some(task) = tables.tasks.edit(&context.task()) {
         task.pr_url = Some(pr_url.to_owned());
     }
 }
 
 fn edit(tables: &mut Tables, context: Context, run_id: RunId, change: impl FnOnce(&mut RunRow)) {
-    if let Some(run) = tables.runs.edit(&RunKey { run_id }) {
+    if let Some(run) = tables.runs.edit(&context.run(run_id)) {
         change(run);
         run.updated_at = context.at;
     }

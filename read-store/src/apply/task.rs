@@ -9,7 +9,7 @@ use crate::rows::{ArtifactRow, DependencyRow, QuestionKey, QuestionRow, TaskKey,
 
 /// Every event of a task moves its sequence and position on.
 pub(super) fn touch(tables: &mut Tables, task_id: TaskId, event: &Event) {
-    if let Some(task) = tables.tasks.edit(&TaskKey { task_id }) {
+    if let Some(task) = tables.tasks.edit(&TaskKey { task_id, project_id: event.project_id }) {
         task.sequence = event.sequence;
         task.position = event.position;
         task.updated_at = event.timestamp;
@@ -86,7 +86,7 @@ pub(super) fn apply(tables: &mut Tables, context: Context, data: &EventData) {
 
 fn apply_card(tables: &mut Tables, context: Context, data: &EventData) {
     let at = context.at;
-    let Some(task) = tables.tasks.edit(&TaskKey { task_id: context.task_id }) else { return };
+    let Some(task) = tables.tasks.edit(&context.task()) else { return };
     match data {
         EventData::TaskUpdated(updated) => update(task, updated),
         EventData::TaskDispatched(_) => {
@@ -170,7 +170,8 @@ fn apply_attachments(tables: &mut Tables, context: Context, data: &EventData) {
             answered_at: None,
         }),
         EventData::UserAnsweredQuestion(answered) => {
-            if let Some(question) = tables.questions.edit(&QuestionKey { question_id: answered.question_id }) {
+            let key = QuestionKey { question_id: answered.question_id, project_id, task_id };
+            if let Some(question) = tables.questions.edit(&key) {
                 question.answer = Some(answered.answer.clone());
                 question.answered_by = Some(answered.user_id.clone());
                 question.answered_at = Some(at);

@@ -98,6 +98,8 @@ pub enum HistoryOf {
     },
     /// A task's, behind a sequence.
     Task {
+        /// The project.
+        project_id: ProjectId,
         /// The task.
         task_id: TaskId,
         /// Events behind this sequence.
@@ -105,6 +107,8 @@ pub enum HistoryOf {
     },
     /// A task's, behind a position of its project.
     TaskBehind {
+        /// The project.
+        project_id: ProjectId,
         /// The task.
         task_id: TaskId,
         /// Events behind this position.
@@ -113,15 +117,17 @@ pub enum HistoryOf {
 }
 
 impl HistoryOf {
-    /// What selects the events, the id it asks for, and the number they lie behind.
-    const fn parts(self) -> (&'static str, Uuid, u64) {
+    /// What selects the events, the project, the task where one is meant, and the number they lie behind.
+    const fn parts(self) -> (&'static str, ProjectId, Option<TaskId>, u64) {
         match self {
             Self::Project { project_id, after } => {
-                ("project_id = $1 and position > $2 order by position", project_id.0, after)
+                ("$2::uuid is null and position > $3 order by position", project_id, None, after)
             }
-            Self::Task { task_id, after } => ("task_id = $1 and sequence > $2 order by sequence", task_id.0, after),
-            Self::TaskBehind { task_id, position } => {
-                ("task_id = $1 and position > $2 order by sequence", task_id.0, position)
+            Self::Task { project_id, task_id, after } => {
+                ("task_id = $2 and sequence > $3 order by sequence", project_id, Some(task_id), after)
+            }
+            Self::TaskBehind { project_id, task_id, position } => {
+                ("task_id = $2 and position > $3 order by sequence", project_id, Some(task_id), position)
             }
         }
     }
@@ -130,10 +136,11 @@ impl HistoryOf {
 impl ReadStore {
     /// Events in order, at most `limit`.
     pub async fn history(&self, of: HistoryOf, limit: u32) -> Result<Slice<Event>, Error> {
-        let (condition, id, after) = of.parts();
-        let statement = format!("select {COLUMNS} from event_history where {condition} limit $3");
+        let (condition, project_id, task_id, after) = of.parts();
+        let statement = format!("select {COLUMNS} from event_history where project_id = $1 and {condition} limit $4");
         let mut rows: Vec<Event> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
-            .bind(id)
+            .bind(project_id.0)
+            .bind(task_id.map(|id| id.0))
             .bind(i64::try_from(after).unwrap_or(i64::MAX))
             .bind(i64::from(limit) + 1)
             .fetch_all(self.pool())
@@ -146,12 +153,17 @@ impl ReadStore {
     }
 
     /// A task as it was right after its event `sequence`; `None` when it has no such event.
-    pub async fn task_at(&self, task_id: TaskId, sequence: u64) -> Result<Option<state::Task>, Error> {
+    pub async fn task_at(
+        &self,
+        project_id: ProjectId,
+        task_id: TaskId,
+        sequence: u64,
+    ) -> Result<Option<state::Task>, Error> {
         let mut task = None;
         let mut reached = 0;
         while reached < sequence {
             let limit = u32::try_from(sequence - reached).unwrap_or(FOLD_PAGE).min(FOLD_PAGE);
-            let slice = self.history(HistoryOf::Task { task_id, after: reached }, limit).await?;
+            let slice = self.history(HistoryOf::Task { project_id, task_id, after: reached }, limit).await?;
             if slice.rows.is_empty() {
                 return Ok(None);
             }

@@ -6,7 +6,8 @@ use muster_domain::model::{MemberRole, SessionStatus};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::Text;
+use super::in_project::columns;
+use super::{InProject, Text};
 use crate::error::{Doing, Error};
 use crate::store::ReadStore;
 
@@ -131,12 +132,17 @@ impl ReadStore {
         .doing("sessions")
     }
 
-    /// The sessions of these ids.
-    pub async fn sessions_by_id(&self, ids: &[Uuid]) -> Result<Vec<Session>, Error> {
-        sqlx::query_as("select * from sessions where session_id = any($1)")
-            .bind(ids)
-            .fetch_all(self.pool())
-            .await
-            .doing("sessions")
+    /// These sessions; one that is not there has no row.
+    pub async fn sessions_in(&self, sessions: &[InProject]) -> Result<Vec<Session>, Error> {
+        let (projects, ids) = columns(sessions);
+        sqlx::query_as(
+            "select * from sessions where session_id = any($2)
+                 and (project_id, session_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        )
+        .bind(projects)
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await
+        .doing("sessions")
     }
 }

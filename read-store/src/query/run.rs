@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
 
-use super::{Page, Slice, Text};
+use super::in_project::columns;
+use super::{InProject, Page, Slice, Text};
 use crate::error::{Doing, Error};
 use crate::store::ReadStore;
 
@@ -58,6 +59,7 @@ pub struct Run {
 #[derive(Debug, Clone, FromRow)]
 pub struct Iteration {
     pub run_id: Uuid,
+    pub project_id: Uuid,
     /// From 1.
     pub iteration: i32,
     pub feedback: Option<String>,
@@ -87,7 +89,7 @@ pub enum RunsOf {
     /// A project's.
     Project(ProjectId),
     /// A task's.
-    Task(TaskId),
+    Task(ProjectId, TaskId),
 }
 
 /// A run's place among runs, newest first.
@@ -112,7 +114,9 @@ impl ReadStore {
         let mut query = QueryBuilder::new("select * from runs where ");
         match of {
             RunsOf::Project(id) => query.push("project_id = ").push_bind(id.0),
-            RunsOf::Task(id) => query.push("task_id = ").push_bind(id.0),
+            RunsOf::Task(project_id, task_id) => {
+                query.push("task_id = ").push_bind(task_id.0).push(" and project_id = ").push_bind(project_id.0)
+            }
         };
         match active {
             Some(true) => query.push(" and status in ('queued', 'running')"),
@@ -132,12 +136,18 @@ impl ReadStore {
     }
 
     /// The runs of these tasks, oldest first.
-    pub async fn runs_of(&self, tasks: &[Uuid]) -> Result<Vec<Run>, Error> {
-        sqlx::query_as("select * from runs where task_id = any($1) order by task_id, queued_at, run_id")
-            .bind(tasks)
-            .fetch_all(self.pool())
-            .await
-            .doing("runs")
+    pub async fn runs_of(&self, tasks: &[InProject]) -> Result<Vec<Run>, Error> {
+        let (projects, ids) = columns(tasks);
+        sqlx::query_as(
+            "select * from runs where task_id = any($2)
+                 and (project_id, task_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+             order by task_id, queued_at, run_id",
+        )
+        .bind(projects)
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await
+        .doing("runs")
     }
 
     /// The runs of these projects that have not ended, oldest first.
@@ -152,17 +162,47 @@ impl ReadStore {
         .doing("runs")
     }
 
-    /// The runs of these ids.
-    pub async fn runs_by_id(&self, ids: &[Uuid]) -> Result<Vec<Run>, Error> {
-        sqlx::query_as("select * from runs where run_id = any($1)").bind(ids).fetch_all(self.pool()).await.doing("runs")
+    /// The run of that id that `user` may see: of a project they are a member of, or of any when there is no user. The
+    /// oldest, where several projects have one of that id.
+    pub async fn run_seen_by(&self, user: Option<&str>, run_id: RunId) -> Result<Option<Run>, Error> {
+        sqlx::query_as(
+            "select * from runs r where run_id = $1 and ($2::text is null
+                 or exists (select 1 from project_members m where m.project_id = r.project_id and m.user_id = $2))
+             order by queued_at, project_id limit 1",
+        )
+        .bind(run_id.0)
+        .bind(user)
+        .fetch_optional(self.pool())
+        .await
+        .doing("runs")
+    }
+
+    /// These runs; one that is not there has no row.
+    pub async fn runs_in(&self, runs: &[InProject]) -> Result<Vec<Run>, Error> {
+        let (projects, ids) = columns(runs);
+        sqlx::query_as(
+            "select * from runs where run_id = any($2)
+                 and (project_id, run_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        )
+        .bind(projects)
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await
+        .doing("runs")
     }
 
     /// The iterations of these runs, in order.
-    pub async fn iterations_of(&self, runs: &[Uuid]) -> Result<Vec<Iteration>, Error> {
-        sqlx::query_as("select * from iterations where run_id = any($1) order by run_id, iteration")
-            .bind(runs)
-            .fetch_all(self.pool())
-            .await
-            .doing("iterations")
+    pub async fn iterations_of(&self, runs: &[InProject]) -> Result<Vec<Iteration>, Error> {
+        let (projects, ids) = columns(runs);
+        sqlx::query_as(
+            "select * from iterations where run_id = any($2)
+                 and (project_id, run_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+             order by run_id, iteration",
+        )
+        .bind(projects)
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await
+        .doing("iterations")
     }
 }

@@ -1,11 +1,13 @@
 //! Tasks by id, and what they wait for.
 
 use chrono::{DateTime, Utc};
+use muster_domain::id::TaskId;
 use muster_domain::model::{AcceptanceCriterion, BuildError, Complexity, Evidence, PlanChunk, Priority, TaskStatus};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::Text;
+use super::in_project::columns;
+use super::{InProject, Text};
 use crate::error::{Doing, Error};
 use crate::store::ReadStore;
 
@@ -67,40 +69,69 @@ pub struct Task {
     pub cost_usd: Option<f64>,
 }
 
-/// That one task waits for another.
+/// That one task waits for another of its project.
 #[derive(Debug, Clone, Copy, FromRow)]
 pub struct Dependency {
     pub task_id: Uuid,
+    pub project_id: Uuid,
     pub blocked_by: Uuid,
 }
 
 impl ReadStore {
-    /// The tasks of these ids; an id without a task has no row.
-    pub async fn tasks_by_id(&self, ids: &[Uuid]) -> Result<Vec<Task>, Error> {
-        sqlx::query_as("select * from tasks where task_id = any($1)")
-            .bind(ids)
-            .fetch_all(self.pool())
-            .await
-            .doing("tasks")
+    /// The task of that id that `user` may see: of a project they are a member of, or of any when there is no user. The
+    /// oldest, where several projects have one of that id.
+    pub async fn task_seen_by(&self, user: Option<&str>, task_id: TaskId) -> Result<Option<Task>, Error> {
+        sqlx::query_as(
+            "select * from tasks t where task_id = $1 and ($2::text is null
+                 or exists (select 1 from project_members m where m.project_id = t.project_id and m.user_id = $2))
+             order by created_at, project_id limit 1",
+        )
+        .bind(task_id.0)
+        .bind(user)
+        .fetch_optional(self.pool())
+        .await
+        .doing("tasks")
+    }
+
+    /// These tasks; one that is not there has no row.
+    pub async fn tasks_in(&self, tasks: &[InProject]) -> Result<Vec<Task>, Error> {
+        let (projects, ids) = columns(tasks);
+        sqlx::query_as(
+            "select * from tasks where task_id = any($2)
+                 and (project_id, task_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        )
+        .bind(projects)
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await
+        .doing("tasks")
     }
 
     /// What these tasks wait for.
-    pub async fn blockers_of(&self, tasks: &[Uuid]) -> Result<Vec<Dependency>, Error> {
+    pub async fn blockers_of(&self, tasks: &[InProject]) -> Result<Vec<Dependency>, Error> {
+        let (projects, ids) = columns(tasks);
         sqlx::query_as(
-            "select task_id, blocked_by from task_dependencies where task_id = any($1) order by task_id, blocked_by",
+            "select * from task_dependencies where task_id = any($2)
+                 and (project_id, task_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+             order by task_id, blocked_by",
         )
-        .bind(tasks)
+        .bind(projects)
+        .bind(ids)
         .fetch_all(self.pool())
         .await
         .doing("task_dependencies")
     }
 
     /// What waits for these tasks.
-    pub async fn blocked_by(&self, tasks: &[Uuid]) -> Result<Vec<Dependency>, Error> {
+    pub async fn blocked_by(&self, tasks: &[InProject]) -> Result<Vec<Dependency>, Error> {
+        let (projects, ids) = columns(tasks);
         sqlx::query_as(
-            "select task_id, blocked_by from task_dependencies where blocked_by = any($1) order by blocked_by, task_id",
+            "select * from task_dependencies where blocked_by = any($2)
+                 and (project_id, blocked_by) in (select * from unnest($1::uuid[], $2::uuid[]))
+             order by blocked_by, task_id",
         )
-        .bind(tasks)
+        .bind(projects)
+        .bind(ids)
         .fetch_all(self.pool())
         .await
         .doing("task_dependencies")

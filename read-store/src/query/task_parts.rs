@@ -5,7 +5,8 @@ use muster_domain::model::{ArtifactKind, SubtaskStatus};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::Text;
+use super::in_project::columns;
+use super::{InProject, Text};
 use crate::error::{Doing, Error};
 use crate::store::ReadStore;
 
@@ -61,39 +62,62 @@ pub struct Question {
 
 impl ReadStore {
     /// The subtasks of these tasks, in plan order.
-    pub async fn subtasks_of(&self, tasks: &[Uuid]) -> Result<Vec<Subtask>, Error> {
-        sqlx::query_as("select * from subtasks where task_id = any($1) order by task_id, ordinal, subtask_id")
-            .bind(tasks)
-            .fetch_all(self.pool())
-            .await
-            .doing("subtasks")
+    pub async fn subtasks_of(&self, tasks: &[InProject]) -> Result<Vec<Subtask>, Error> {
+        let (projects, ids) = columns(tasks);
+        sqlx::query_as(
+            "select * from subtasks where task_id = any($2)
+                 and (project_id, task_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+             order by task_id, ordinal, subtask_id",
+        )
+        .bind(projects)
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await
+        .doing("subtasks")
     }
 
-    /// The subtasks of these ids.
-    pub async fn subtasks_by_id(&self, ids: &[Uuid]) -> Result<Vec<Subtask>, Error> {
-        sqlx::query_as("select * from subtasks where subtask_id = any($1)")
-            .bind(ids)
-            .fetch_all(self.pool())
-            .await
-            .doing("subtasks")
+    /// These subtasks; one that is not there has no row.
+    pub async fn subtasks_in(&self, subtasks: &[InProject]) -> Result<Vec<Subtask>, Error> {
+        let (projects, ids) = columns(subtasks);
+        sqlx::query_as(
+            "select * from subtasks where subtask_id = any($2)
+                 and (project_id, subtask_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        )
+        .bind(projects)
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await
+        .doing("subtasks")
     }
 
     /// The artifacts of these tasks, oldest first.
-    pub async fn artifacts_of(&self, tasks: &[Uuid]) -> Result<Vec<Artifact>, Error> {
-        sqlx::query_as("select * from artifacts where task_id = any($1) order by task_id, added_at, artifact_id")
-            .bind(tasks)
-            .fetch_all(self.pool())
-            .await
-            .doing("artifacts")
+    pub async fn artifacts_of(&self, tasks: &[InProject]) -> Result<Vec<Artifact>, Error> {
+        let (projects, ids) = columns(tasks);
+        sqlx::query_as(
+            "select * from artifacts where task_id = any($2)
+                 and (project_id, task_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+             order by task_id, added_at, artifact_id",
+        )
+        .bind(projects)
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await
+        .doing("artifacts")
     }
 
     /// The questions of these tasks, oldest first.
-    pub async fn questions_of(&self, tasks: &[Uuid]) -> Result<Vec<Question>, Error> {
-        sqlx::query_as("select * from questions where task_id = any($1) order by task_id, asked_at, question_id")
-            .bind(tasks)
-            .fetch_all(self.pool())
-            .await
-            .doing("questions")
+    pub async fn questions_of(&self, tasks: &[InProject]) -> Result<Vec<Question>, Error> {
+        let (projects, ids) = columns(tasks);
+        sqlx::query_as(
+            "select * from questions where task_id = any($2)
+                 and (project_id, task_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+             order by task_id, asked_at, question_id",
+        )
+        .bind(projects)
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await
+        .doing("questions")
     }
 
     /// The open questions of these projects, oldest first.

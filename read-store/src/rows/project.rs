@@ -34,7 +34,7 @@ table! {
 
 table! {
     /// An agent session.
-    "sessions", key SessionKey(session_id: SessionId),
+    "sessions", key SessionKey(session_id: SessionId, project_id: ProjectId),
     struct SessionRow {
         session_id: SessionId,
         project_id: ProjectId,

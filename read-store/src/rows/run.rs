@@ -10,7 +10,7 @@ use crate::table::table;
 
 table! {
     /// One agent working one task or subtask in one role.
-    "runs", key RunKey(run_id: RunId),
+    "runs", key RunKey(run_id: RunId, project_id: ProjectId),
     struct RunRow {
         run_id: RunId,
         project_id: ProjectId,
@@ -51,7 +51,7 @@ table! {
 
 table! {
     /// Agent, then verification, then decision.
-    "iterations", key IterationKey(run_id: RunId, iteration: u32),
+    "iterations", key IterationKey(run_id: RunId, project_id: ProjectId, iteration: u32),
     struct IterationRow {
         run_id: RunId,
         iteration: u32,
@@ -77,7 +77,7 @@ table! {
 
 table! {
     /// A restorable point of a workspace.
-    "workspace_snapshots", key SnapshotKey(snapshot_id: SnapshotId),
+    "workspace_snapshots", key SnapshotKey(snapshot_id: SnapshotId, project_id: ProjectId, task_id: TaskId),
     struct SnapshotRow {
         snapshot_id: SnapshotId,
         project_id: ProjectId,
@@ -92,7 +92,7 @@ table! {
 
 table! {
     /// What a run's commits did to a file.
-    "file_changes", key FileChangeKey(run_id: RunId, path: String),
+    "file_changes", key FileChangeKey(run_id: RunId, project_id: ProjectId, path: String),
     struct FileChangeRow {
         run_id: RunId,
         path: String,

@@ -10,7 +10,7 @@ use crate::table::table;
 
 table! {
     /// A card.
-    "tasks", key TaskKey(task_id: TaskId),
+    "tasks", key TaskKey(task_id: TaskId, project_id: ProjectId),
     struct TaskRow {
         task_id: TaskId,
         project_id: ProjectId,
@@ -62,7 +62,7 @@ table! {
 
 table! {
     /// That one task waits for another.
-    "task_dependencies", key DependencyKey(task_id: TaskId, blocked_by: TaskId),
+    "task_dependencies", key DependencyKey(task_id: TaskId, project_id: ProjectId, blocked_by: TaskId),
     struct DependencyRow {
         task_id: TaskId,
         blocked_by: TaskId,
@@ -72,7 +72,7 @@ table! {
 
 table! {
     /// A chunk of an approved plan.
-    "subtasks", key SubtaskKey(subtask_id: SubtaskId),
+    "subtasks", key SubtaskKey(subtask_id: SubtaskId, project_id: ProjectId),
     struct SubtaskRow {
         subtask_id: SubtaskId,
         project_id: ProjectId,
@@ -91,7 +91,7 @@ table! {
 
 table! {
     /// Something a run left behind.
-    "artifacts", key ArtifactKey(artifact_id: ArtifactId),
+    "artifacts", key ArtifactKey(artifact_id: ArtifactId, project_id: ProjectId, task_id: TaskId),
     struct ArtifactRow {
         artifact_id: ArtifactId,
         project_id: ProjectId,
@@ -108,7 +108,7 @@ table! {
 
 table! {
     /// What an agent asked, and the answer.
-    "questions", key QuestionKey(question_id: QuestionId),
+    "questions", key QuestionKey(question_id: QuestionId, project_id: ProjectId, task_id: TaskId),
     struct QuestionRow {
         question_id: QuestionId,
         project_id: ProjectId,

@@ -6,6 +6,7 @@ mod audit;
 mod dead_letters;
 mod events;
 mod fold;
+mod foreign_ids;
 mod notify;
 mod offsets;
 mod output;
