@@ -21,6 +21,7 @@ use muster_domain::command::{Command, RenewLease};
 use muster_domain::decide::{Actor, Outcome, Request};
 use muster_domain::id::{CommandId, ProjectId, RunId, TaskId};
 use muster_domain::model::Source;
+use muster_domain::rejection::Rejection;
 use muster_event_log::EventLog;
 use muster_schemas::api::{CommandRequest, HeartbeatRequest, HeartbeatResponse};
 use muster_service_kit::{Caller, Problem, Shutdown, codes};
@@ -40,7 +41,7 @@ pub(crate) use elsewhere::{Journey, Next};
 pub use error::{Elsewhere, Error};
 pub(crate) use offers::Offers;
 pub(crate) use peers::{FORWARDED_HEADER, NOT_OWNER_HEADER, OWNER_HEADER, Original};
-pub(crate) use resolve::TaskAnswer;
+pub(crate) use resolve::{TaskAnswer, TaskInQuestion};
 
 /// What the service is started with.
 pub struct Options {
@@ -261,6 +262,10 @@ impl CommandService {
         let handle = self.partition_of(project_id);
         handle.submit(request, who.actor.clone(), who.source).await.map_err(|refusal| match refusal {
             Refusal::Elsewhere { in_doubt } => Elsewhere { partition, in_doubt }.into(),
+            // A project's creator chooses its id. One that is taken by others answers like every command on theirs.
+            Refusal::Rejected(Rejection::ProjectExists) if !who.actor.admin && !self.is_member(who, project_id) => {
+                not_a_member().into()
+            }
             refusal => of_refusal(refusal).into(),
         })
     }

@@ -4,20 +4,29 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use muster_domain::id::TaskId;
+use muster_domain::id::{RunId, TaskId};
 use muster_schemas::api::ClaimRequest;
+use muster_service_kit::problem::ProblemQuery;
 use muster_service_kit::{ProblemJson, ProblemPath};
+use serde::Deserialize;
 
 use super::request::Asked;
-use crate::service::{CommandService, Error, Offers, TaskAnswer};
+use crate::service::{CommandService, Error, Offers, TaskAnswer, TaskInQuestion};
+
+/// Which of several tasks of one id is meant.
+#[derive(Deserialize)]
+pub(super) struct OfRun {
+    run_id: Option<RunId>,
+}
 
 /// The project of a task, if a partition of this instance has it and the caller may know.
 pub(super) async fn task(
     State(service): State<CommandService>,
     Asked { who, .. }: Asked,
     ProblemPath(task_id): ProblemPath<TaskId>,
+    ProblemQuery(OfRun { run_id }): ProblemQuery<OfRun>,
 ) -> Json<TaskAnswer> {
-    Json(service.task_here(&who, task_id).await)
+    Json(service.task_here(&who, TaskInQuestion { task_id, run_id }).await)
 }
 
 /// What this instance has to offer for a claim, and whether it has answered that claim before.

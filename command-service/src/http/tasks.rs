@@ -56,7 +56,7 @@ pub(super) async fn update(
     ProblemPath(task_id): ProblemPath<TaskId>,
     fields: Fields,
 ) -> Result<Submitted, Error> {
-    let project_id = service.project_of(&who, task_id).await?;
+    let project_id = service.project_of(&who, task_id.into()).await?;
     let request = fields.command("update_task", Some(project_id), [("task_id", task_id.to_string())])?;
     service.execute(&who, key, request).await
 }
@@ -68,7 +68,7 @@ pub(super) async fn act(
     fields: Fields,
 ) -> Result<Submitted, Error> {
     let command = command_of(&action)?;
-    let project_id = service.project_of(&who, task_id).await?;
+    let project_id = service.project_of(&who, task_id.into()).await?;
     service.execute(&who, key, fields.command(command, Some(project_id), [("task_id", task_id.to_string())])?).await
 }
 

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use futures::future::join_all;
 use http::Method;
 use muster_domain::command::Command;
-use muster_domain::id::{CommandId, ProjectId, TaskId};
+use muster_domain::id::{CommandId, ProjectId, RunId, TaskId};
 use muster_schemas::api::CommandRequest;
 use muster_service_kit::{Problem, codes};
 use parking_lot::Mutex;
@@ -23,6 +23,32 @@ use crate::problem::{not_a_members_task, recovering, task_not_found};
 /// Tasks of other instances that are remembered.
 const TASKS_KEPT: usize = 10_000;
 
+/// A task whose project is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TaskInQuestion {
+    pub task_id: TaskId,
+    /// A run of it, where the command names one. Nobody chooses the id of a run, so it tells tasks of one id apart.
+    pub run_id: Option<RunId>,
+}
+
+impl TaskInQuestion {
+    /// The task that `command` is about, if it is about one.
+    fn of(command: &Command) -> Option<Self> {
+        let run_id = match command {
+            Command::ReportRun(report) => Some(report.run_id),
+            Command::RenewLease(renew) => Some(renew.run_id),
+            _ => None,
+        };
+        Some(Self { task_id: command.task_id()?, run_id })
+    }
+}
+
+impl From<TaskId> for TaskInQuestion {
+    fn from(task_id: TaskId) -> Self {
+        Self { task_id, run_id: None }
+    }
+}
+
 /// What an instance knows of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TaskAnswer {
@@ -31,6 +57,9 @@ pub(crate) struct TaskAnswer {
     /// Whether another project the caller may know of has a task of that id as well.
     #[serde(default)]
     pub has_twin: bool,
+    /// Whether the task is known to have the run that was asked about.
+    #[serde(default)]
+    pub has_run: bool,
     /// The partitions this holds for.
     pub partitions: Vec<u32>,
 }
@@ -38,19 +67,19 @@ pub(crate) struct TaskAnswer {
 /// Projects of tasks in partitions of other instances, for each who was told. A task never changes its project, so what is
 /// known stays true; another user may know another task of that id.
 #[derive(Default)]
-pub(super) struct TasksElsewhere(Mutex<HashMap<(TaskId, String), ProjectId>>);
+pub(super) struct TasksElsewhere(Mutex<HashMap<(TaskInQuestion, String), ProjectId>>);
 
 impl TasksElsewhere {
-    fn get(&self, who: &Who, task_id: TaskId) -> Option<ProjectId> {
-        self.0.lock().get(&(task_id, who.actor.user.clone())).copied()
+    fn get(&self, who: &Who, asked: TaskInQuestion) -> Option<ProjectId> {
+        self.0.lock().get(&(asked, who.actor.user.clone())).copied()
     }
 
-    fn add(&self, who: &Who, task_id: TaskId, project_id: ProjectId) {
+    fn add(&self, who: &Who, asked: TaskInQuestion, project_id: ProjectId) {
         let mut tasks = self.0.lock();
         if tasks.len() >= TASKS_KEPT {
             tasks.clear();
         }
-        tasks.insert((task_id, who.actor.user.clone()), project_id);
+        tasks.insert((asked, who.actor.user.clone()), project_id);
     }
 }
 
@@ -67,10 +96,10 @@ impl CommandService {
         match &request.command {
             Command::CreateProject(_) => Ok(new_project_id(&who.actor.user, key)),
             Command::CreateTask(_) => Err(project_missing().into()),
-            command => match command.task_id() {
-                Some(task_id) => match self.known_project_of(who, task_id) {
+            command => match TaskInQuestion::of(command) {
+                Some(asked) => match self.project_here(who, asked)? {
                     Some(project_id) => Ok(project_id),
-                    None => Box::pin(self.project_of(who, task_id)).await,
+                    None => Box::pin(self.project_of(who, asked)).await,
                 },
                 None => Err(project_missing().into()),
             },
@@ -78,29 +107,27 @@ impl CommandService {
     }
 
     /// The project of a task, for those who may know; whichever instance has it.
-    pub async fn project_of(&self, who: &Who, task_id: TaskId) -> Result<ProjectId, Error> {
+    pub(crate) async fn project_of(&self, who: &Who, asked: TaskInQuestion) -> Result<ProjectId, Error> {
+        let task_id = asked.task_id;
+        let path = match asked.run_id {
+            Some(run_id) => format!("/internal/tasks/{task_id}?run_id={run_id}"),
+            None => format!("/internal/tasks/{task_id}"),
+        };
         let deadline = Instant::now() + self.0.settings.handover_patience;
         loop {
-            if let Some(project_id) = self.only_project_of(who, task_id)? {
+            if let Some(project_id) = self.project_here(who, asked)? {
                 return Ok(project_id);
             }
             // Its owner looks whether the caller may still know.
-            let elsewhere = self.0.tasks_elsewhere.get(who, task_id);
+            let elsewhere = self.0.tasks_elsewhere.get(who, asked);
             if let Some(project_id) = elsewhere.filter(|project_id| !self.partition_of(*project_id).is_serving()) {
                 return Ok(project_id);
             }
-            let mut answers = vec![self.task_here(who, task_id).await];
-            answers
-                .extend(self.ask_others(who, &Method::GET, &format!("/internal/tasks/{task_id}"), Bytes::new()).await);
-            let mut found: Vec<_> = answers.iter().filter_map(|answer: &TaskAnswer| answer.project_id).collect();
-            found.sort_unstable();
-            found.dedup();
-            if found.len() > 1 || answers.iter().any(|answer| answer.has_twin) {
-                return Err(several_tasks(task_id).into());
-            }
-            if let Some(project_id) = found.pop() {
+            let mut answers: Vec<TaskAnswer> = vec![self.task_here(who, asked).await];
+            answers.extend(self.ask_others(who, &Method::GET, &path, Bytes::new()).await);
+            if let Some(project_id) = only_project(&answers, task_id)? {
                 if !self.partition_of(project_id).is_serving() {
-                    self.0.tasks_elsewhere.add(who, task_id, project_id);
+                    self.0.tasks_elsewhere.add(who, asked, project_id);
                 }
                 return Ok(project_id);
             }
@@ -116,41 +143,71 @@ impl CommandService {
     }
 
     /// The project of a task in a partition of this instance.
-    pub(crate) async fn task_here(&self, who: &Who, task_id: TaskId) -> TaskAnswer {
+    pub(crate) async fn task_here(&self, who: &Who, asked: TaskInQuestion) -> TaskAnswer {
         let tenures = self.tenures();
-        let mut projects = self.known_projects_of(who, task_id);
-        if projects.is_empty() {
+        let mut known = self.known_projects(who, asked);
+        if known.is_empty() {
             // Another process may have created it.
             join_all(self.0.partitions.iter().map(Handle::look)).await;
-            projects = self.known_projects_of(who, task_id);
+            known = self.known_projects(who, asked);
         }
-        let has_twin = projects.len() > 1;
-        TaskAnswer { project_id: projects.pop(), has_twin, partitions: self.still(tenures) }
+        let has_twin = known.len() > 1;
+        let (project_id, has_run) = known.pop().unzip();
+        TaskAnswer { project_id, has_twin, has_run: has_run == Some(true), partitions: self.still(tenures) }
     }
 
-    /// The project of a task in a partition of this instance, if the caller may know of one and of no other.
-    fn only_project_of(&self, who: &Who, task_id: TaskId) -> Result<Option<ProjectId>, Problem> {
-        let mut projects = self.known_projects_of(who, task_id);
-        if projects.len() > 1 { Err(several_tasks(task_id)) } else { Ok(projects.pop()) }
+    /// The project of a task in a partition of this instance, where that needs no word from others.
+    fn project_here(&self, who: &Who, asked: TaskInQuestion) -> Result<Option<ProjectId>, Problem> {
+        let mut known = self.known_projects(who, asked);
+        if known.len() > 1 {
+            return Err(several_tasks(asked.task_id));
+        }
+        let sure = known.pop().filter(|(_, has_run)| *has_run || asked.run_id.is_none());
+        Ok(sure.map(|(project_id, _)| project_id))
     }
 
-    /// The projects the caller may know of that have a task of that id. Whoever makes a task may choose its id, so others
-    /// may have one too; theirs are as good as none.
-    fn known_projects_of(&self, who: &Who, task_id: TaskId) -> Vec<ProjectId> {
-        let may_know = |ledger: &Ledger, id: &ProjectId| {
-            who.actor.admin || ledger.role_of(*id, &who.actor.user).is_some()
+    /// The projects the caller may know of that have a task of that id, and whether it has the run that is meant: only
+    /// that one, where there is one. Whoever makes a task may choose its id, so strangers may have one too; theirs are as
+    /// good as none.
+    fn known_projects(&self, who: &Who, asked: TaskInQuestion) -> Vec<(ProjectId, bool)> {
+        let has_run = |ledger: &Ledger, id: ProjectId| {
+            let task = ledger.project(id).and_then(|state| state.task(asked.task_id));
+            asked.run_id.is_some_and(|run_id| task.is_some_and(|task| task.run(run_id).is_some()))
         };
-        let of_partition = |handle: &Handle| {
+        let mut known = Vec::new();
+        for handle in &self.0.partitions {
             let ledger = handle.committed();
-            ledger.projects_of(task_id).filter(|id| may_know(&ledger, id)).collect::<Vec<_>>()
-        };
-        self.0.partitions.iter().flat_map(of_partition).collect()
+            for id in ledger.projects_of(asked.task_id) {
+                if who.actor.admin || ledger.role_of(id, &who.actor.user).is_some() {
+                    known.push((id, has_run(&ledger, id)));
+                }
+            }
+        }
+        if known.iter().any(|(_, has_run)| *has_run) {
+            known.retain(|(_, has_run)| *has_run);
+        }
+        known
     }
+}
+
+/// The one project that the answers of all instances name.
+fn only_project(answers: &[TaskAnswer], task_id: TaskId) -> Result<Option<ProjectId>, Problem> {
+    if let Some(sure) = answers.iter().find(|answer| answer.has_run) {
+        return Ok(sure.project_id);
+    }
+    let mut found = answers.iter().filter_map(|answer| answer.project_id);
+    let first = found.next();
+    if found.any(|other| Some(other) != first) || answers.iter().any(|answer| answer.has_twin) {
+        return Err(several_tasks(task_id));
+    }
+    Ok(first)
 }
 
 fn several_tasks(task_id: TaskId) -> Problem {
     Problem::new(codes::INVALID_ARGUMENT)
-        .detail(format!("task_id: several of your projects have a task {task_id}; say which one is meant by project_id."))
+        .detail(format!(
+            "task_id: several of your projects have a task {task_id}; say which one is meant by project_id."
+        ))
         .with("field", "task_id")
 }
 

@@ -5,7 +5,7 @@ use muster_domain::id::{ProjectId, TaskId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{ADA, App, BOB, ROOT};
+use crate::support::{ADA, App, BOB, PARTITIONS, ROOT};
 
 /// Every kind of command but the one that makes a project.
 fn commands(task: TaskId) -> Vec<Value> {
@@ -39,7 +39,7 @@ fn commands(task: TaskId) -> Vec<Value> {
 }
 
 /// What goes to each route, with the ids of a project and of a task.
-fn requests(project: ProjectId, task: TaskId) -> Vec<(Method, String, Value)> {
+pub fn requests(project: ProjectId, task: TaskId) -> Vec<(Method, String, Value)> {
     let run = "0199d6a0-0000-7000-8000-000000000001";
     let post = |path: String, body: Value| (Method::POST, path, body);
     let lease = json!({ "task_id": task, "fencing_token": 1 });
@@ -118,6 +118,86 @@ async fn a_stranger_cannot_tell_what_exists_from_what_does_not() {
     assert_eq!(foreign.body, unknown.body);
     assert!(foreign.body.as_array().unwrap().iter().all(|result| result["problem"]["code"] == "forbidden"));
     assert_eq!(app.events().await.len(), before, "nothing of it is in the log");
+}
+
+#[tokio::test]
+async fn the_id_of_a_strangers_project_is_not_to_be_had() {
+    let app = App::start().await;
+    let project = app.project().await;
+    let before = app.events().await;
+    let body = json!({ "project_id": project, "name": "Mine", "repository_path": "/repo" });
+    let foreign = app.post_as(BOB, "/api/projects", &body).await;
+    let other = app.post_as(BOB, &format!("/api/projects/{}/dispatch", ProjectId(Uuid::now_v7())), &json!({})).await;
+    assert_eq!(foreign.refused(403, "forbidden").body, other.body, "as every command on what is not there");
+    let command = json!({ "type": "create_project", "name": "Mine", "repository_path": "/repo" });
+    let request = json!({ "project_id": project, "command": command });
+    assert_eq!(app.post_as(BOB, "/api/commands", &request).await.refused(403, "forbidden").body, other.body);
+    let batch = app.post_as(BOB, "/api/commands/batch", &json!([request])).await.ok();
+    assert_eq!(batch.body[0]["problem"], other.body);
+    assert_eq!(app.events().await, before);
+    app.post("/api/projects", &body).await.refused(409, "project_exists");
+    app.post_as(ROOT, "/api/projects", &body).await.refused(409, "project_exists");
+}
+
+/// Bob's project with a task of the same id; in each partition in turn.
+async fn twins(app: &App, task: TaskId) -> Vec<ProjectId> {
+    let mut twins = Vec::new();
+    let mut partitions = std::collections::BTreeSet::new();
+    while partitions.len() < PARTITIONS as usize {
+        let body = json!({ "name": "Twin", "repository_path": "/repo" });
+        let project = app.post_as(BOB, "/api/projects", &body).await.ok().body["project_id"].clone();
+        let project: ProjectId = serde_json::from_value(project).unwrap();
+        if partitions.insert(app.log.partition_for(project)) {
+            let body = json!({ "title": "Twin", "task_id": task });
+            app.post_as(BOB, &format!("/api/projects/{project}/tasks"), &body).await.ok();
+            twins.push(project);
+        }
+    }
+    twins
+}
+
+#[tokio::test]
+async fn a_task_of_the_same_id_in_a_strangers_project_is_not_in_the_way() {
+    let app = App::start().await;
+    let project = app.project().await;
+    let task = app.task(project, "Mine").await;
+    let twins = twins(&app, task).await;
+    let prompt = format!("/api/tasks/{task}/prompt");
+    let mine = app.post(&prompt, &json!({ "message": "x" })).await.ok();
+    assert_eq!(mine.body["project_id"], json!(project));
+    let command = json!({ "command": { "type": "inject_prompt", "task_id": task, "message": "x" } });
+    assert_eq!(app.post("/api/commands", &command).await.ok().body["project_id"], json!(project));
+
+    // Whoever may know of several has to say which.
+    for user in [BOB, ROOT] {
+        let several = app.post_as(user, &prompt, &json!({ "message": "x" })).await;
+        assert_eq!(several.refused(400, "invalid_argument").body["field"], "task_id");
+        let path = format!("/api/projects/{}/tasks/{task}/prompt", twins[0]);
+        let said = app.post_as(user, &path, &json!({ "message": "x" })).await.ok();
+        assert_eq!(said.body["project_id"], json!(twins[0]));
+    }
+}
+
+#[tokio::test]
+async fn a_report_finds_the_task_that_has_its_run() {
+    let app = App::start().await;
+    let project = app.project().await;
+    let task = app.task(project, "Mine").await;
+    let mut projects = twins(&app, task).await;
+    projects.push(project);
+    for project in projects {
+        let body = json!({ "session_id": Uuid::now_v7(), "session_key": "s", "roles": ["planner"], "workspace_dir": "/w",
+            "data_dir": "/d", "project_ids": [project] });
+        let order = app.post_as(ROOT, "/api/claims", &body).await.ok().body;
+        assert_eq!((&order["task_id"], &order["project_id"]), (&json!(task), &json!(project)));
+        let run = order["run_id"].as_str().unwrap();
+        let lease = json!({ "task_id": task, "fencing_token": order["fencing_token"] });
+        app.post_as(ROOT, &format!("/api/runs/{run}/heartbeat"), &lease).await.ok();
+        let mut report = lease.clone();
+        report["reports"] = json!([{ "type": "progress", "message": "m", "percent": 1 }]);
+        let reported = app.post_as(ROOT, &format!("/api/runs/{run}/reports"), &report).await.ok();
+        assert_eq!(reported.body["project_id"], json!(project));
+    }
 }
 
 #[tokio::test]
