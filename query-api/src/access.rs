@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_domain::id::{ProjectId, RunId, TaskId};
 use muster_read_store::ReadStore;
 use muster_read_store::query::{InProject, Run, Task};
-use muster_service_kit::{Caller, Problem, codes, mutant};
+use muster_service_kit::{Caller, Code, Problem, codes, mutant};
 use tokio::time::{Instant, timeout_at};
 
 use crate::fault::{Fault, Result};
@@ -72,29 +72,30 @@ impl Access {
         }
     }
 
-    /// A task the caller may see, or `task_not_found`.
+    /// A task the caller may see, or `forbidden`; `task_not_found` for those who see all.
     pub async fn require_task(&self, caller: &Caller, task_id: TaskId, min_position: Option<u64>) -> Result<Task> {
-        self.task(caller, task_id, min_position).await?.ok_or_else(|| {
-            Fault::new(codes::TASK_NOT_FOUND, "There is no such task, or you are not a member of its project.")
-        })
+        self.task(caller, task_id, min_position).await?.ok_or_else(|| absent(caller, codes::TASK_NOT_FOUND, "task"))
     }
 
-    /// A run the caller may see, or `run_not_found`.
-    pub async fn require_run(&self, caller: &Caller, run_id: RunId, min_position: Option<u64>) -> Result<Run> {
+    /// A run the caller may see, once its project is at `min_position`.
+    pub async fn run(&self, caller: &Caller, run_id: RunId, min_position: Option<u64>) -> Result<Option<Run>> {
         let deadline = Instant::now() + self.position_timeout;
         loop {
             let heard = self.live.heard().current();
             let run = self.store.run_seen_by(viewer(caller), run_id).await?;
             let project_id = run.as_ref().map(|run| ProjectId(run.project_id));
             if self.is_settled(project_id, min_position).await? {
-                return run.ok_or_else(|| {
-                    Fault::new(codes::RUN_NOT_FOUND, "There is no such run, or you are not a member of its project.")
-                });
+                return Ok(run);
             }
             if timeout_at(deadline, self.live.heard().above(heard)).await.is_err() {
                 return Err(self.not_reached(min_position.unwrap_or(0)));
             }
         }
+    }
+
+    /// A run the caller may see, or `forbidden`; `run_not_found` for those who see all.
+    pub async fn require_run(&self, caller: &Caller, run_id: RunId, min_position: Option<u64>) -> Result<Run> {
+        self.run(caller, run_id, min_position).await?.ok_or_else(|| absent(caller, codes::RUN_NOT_FOUND, "run"))
     }
 
     /// Whether what was found, in a project the caller may see, can be answered with; otherwise it is worth waiting for.
@@ -174,4 +175,12 @@ impl Access {
 fn viewer(caller: &Caller) -> Option<&str> {
     let sees_all = caller.principal.admin || mutant::is("leak_to_strangers");
     (!sees_all).then(|| caller.user())
+}
+
+/// What is told about something that is not there for the caller: as the write side does.
+fn absent(caller: &Caller, code: Code, what: &str) -> Fault {
+    match viewer(caller) {
+        None => Fault::new(code, format!("There is no such {what}.")),
+        Some(_) => Fault::new(codes::FORBIDDEN, format!("There is no such {what} in any of your projects.")),
+    }
 }

@@ -97,12 +97,8 @@ impl Query {
         #[graphql(name = "id")] run_id: ID,
         min_position: Option<u64>,
     ) -> Result<Option<Run>> {
-        let run = services(ctx)?.access.require_run(caller(ctx)?, id("id", &run_id)?, min_position).await;
-        match run {
-            Ok(run) => Ok(Some(run.into())),
-            Err(fault) if fault.code() == "run_not_found" => Ok(None),
-            Err(fault) => Err(fault),
-        }
+        let run = services(ctx)?.access.run(caller(ctx)?, id("id", &run_id)?, min_position).await?;
+        Ok(run.map(Into::into))
     }
 
     /// Runs of a task or of a project, newest first. Give one of `taskId` and `projectId`.

@@ -181,7 +181,11 @@ async fn publish(
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY_HEADER) else { return Ok(None) };
+    let mut given = headers.get_all(IDEMPOTENCY_KEY_HEADER).iter();
+    let Some(value) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        return Err(Fault::invalid(IDEMPOTENCY_KEY_HEADER, "it is given more than once"));
+    }
     let key = value.to_str().ok().and_then(|text| text.parse().ok());
     key.map(Some).ok_or_else(|| Fault::invalid(IDEMPOTENCY_KEY_HEADER, "a UUID is expected"))
 }

@@ -7,6 +7,7 @@ use axum::response::Response;
 use axum::response::sse::Event as SseEvent;
 use axum::routing::get;
 use futures::StreamExt;
+use futures::future::try_join_all;
 use futures::stream;
 use http::HeaderMap;
 use muster_domain::id::{ProjectId, RunId};
@@ -120,6 +121,11 @@ impl Hub {
                 let places: Vec<_> =
                     wanted.iter().map(|(run_id, _)| InProject::of(self.project_id, run_id.0)).collect();
                 let runs = self.service.store.runs_in(&places).await?;
+                // What a run that has ended did not put out by now never comes.
+                let has_ended = |id: RunId| runs.iter().any(|run| run.run_id == id.0 && run.ended_at.is_some());
+                let over = wanted.iter().filter(|(run_id, after)| *after > 0 && has_ended(*run_id));
+                let access = &self.service.access;
+                try_join_all(over.map(|(run_id, after)| access.reach_line(self.project_id, *run_id, *after))).await?;
                 for (run_id, after) in wanted {
                     if !runs.iter().any(|run| run.run_id == run_id.0) {
                         let detail = format!("The project has no run {run_id}.");

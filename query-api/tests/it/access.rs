@@ -7,6 +7,20 @@ use uuid::Uuid;
 
 use crate::support::{ADMIN, Server, World};
 
+/// The root fields of the schema.
+pub fn fields_of(root: &str) -> Vec<String> {
+    let schema = include_str!("../../../docs/schema.graphql");
+    let (_, begin) = schema.split_once(&format!("\ntype {root} {{\n")).unwrap();
+    let (fields, _) = begin.split_once("\n}").unwrap();
+    let fields = fields.split("\n\t").filter_map(|line| line.trim_start().split_once(['(', ':']));
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(char::is_alphanumeric);
+    let arguments = ["id", "projectId", "taskId", "runId", "after", "first", "last", "before", "minPosition", "active"];
+    fields
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| is_name(name) && !arguments.contains(&name.as_str()))
+        .collect()
+}
+
 #[tokio::test]
 async fn to_a_stranger_a_project_looks_like_none() {
     let world = World::new().await;
@@ -33,7 +47,26 @@ async fn to_a_stranger_a_project_looks_like_none() {
         "query($task: ID!) { taskAt(taskId: $task, sequence: 1) { state } }",
         "query($task: ID!) { taskDiff(taskId: $task, from: 1, to: 2) { path } }",
         "query($run: ID!) { agentOutput(runId: $run) { nodes { content } } }",
+        "query($run: ID!) { run(id: $run, minPosition: 1) { id } }",
+        "query($project: ID!) { tasks(projectId: $project, minPosition: 1) { nodes { title } } }",
+        "query($project: ID!) { runs(projectId: $project, minPosition: 1) { nodes { id } } }",
+        "query($task: ID!) { runs(taskId: $task, minPosition: 1) { nodes { id } } }",
+        "query($project: ID!) { sessions(projectId: $project, minPosition: 1) { id } }",
+        "query($task: ID!) { artifacts(taskId: $task, minPosition: 1) { id } }",
+        "query($project: ID!) { eventHistory(projectId: $project, minPosition: 1) { nodes { data } } }",
+        "query($task: ID!) { eventHistory(taskId: $task, minPosition: 1) { nodes { data } } }",
+        "query($task: ID!) { taskAt(taskId: $task, sequence: 9999, minPosition: 1) { state } }",
+        "query($task: ID!) { taskDiff(taskId: $task, from: 1, to: 2, minPosition: 1) { path } }",
+        "query($run: ID!) { agentOutput(runId: $run, minPosition: 1) { nodes { content } } }",
     ];
+    let all = fields_of("Query");
+    assert!(all.len() > 10, "{all:?}");
+    for field in all.iter().filter(|field| !["viewer", "projects"].contains(&field.as_str())) {
+        assert!(
+            documents.iter().any(|document| document.contains(&format!("{{ {field}("))),
+            "{field} is not asked for"
+        );
+    }
     for document in documents {
         let of_stranger = server.answer("eve", document, real.clone()).await;
         assert_eq!(of_stranger, server.answer("eve", document, unknown.clone()).await, "{document}");

@@ -43,8 +43,8 @@ async fn tasks_states_and_events_are_read() {
     for path in ["/tasks/{}/state", "/events/{}", "/events/{}/stream"] {
         for id in [task.0, Uuid::now_v7()] {
             let response = server.get("eve", &path.replace("{}", &id.to_string())).await;
-            assert_eq!(response.status(), 404, "{path}");
-            assert_eq!(response.json::<Value>().await.unwrap()["code"], "task_not_found");
+            assert_eq!(response.status(), 403, "{path}");
+            assert_eq!(response.json::<Value>().await.unwrap()["code"], "forbidden");
         }
     }
     assert_eq!(server.get("nobody", "/tasks").await.status(), 401);

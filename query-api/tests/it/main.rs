@@ -14,4 +14,5 @@ mod paging;
 mod project_events;
 mod queries;
 mod sockets;
+mod strangers;
 mod subscriptions;

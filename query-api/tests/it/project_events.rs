@@ -70,6 +70,29 @@ async fn logs_of_chosen_runs_come_along() {
 }
 
 #[tokio::test]
+async fn a_line_that_a_finished_run_never_wrote_is_refused() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    world.task("ada", project, "Done", Priority::Urgent).await;
+    let (task, over) = world.plan(project).await;
+    world.output(project, task, over, 1..4).await;
+    world.task("ada", project, "Live", Priority::Low).await;
+    let (_, live) = world.claim(project, &[Role::Planner]).await;
+    let follow =
+        async |logs: String| server.get("ada", &format!("/api/projects/{project}/events?subscribe_logs={logs}")).await;
+
+    let refused = follow(format!("{}:99,{over}:4", live.run_id)).await;
+
+    assert_eq!(refused.status(), 409);
+    let problem: Value = refused.json().await.unwrap();
+    assert_eq!((&problem["code"], &problem["current_line_number"]), (&json!("sequence_from_future"), &json!(3)));
+    for logs in [format!("{over}:3"), format!("{over}:1"), format!("{}:99", live.run_id)] {
+        assert_eq!(follow(logs.clone()).await.status(), 200, "{logs}");
+    }
+}
+
+#[tokio::test]
 async fn strangers_and_too_many_are_refused() {
     let world = World::new().await;
     let server = Server::start_with(&world, |config| config.query.sse_max_connections_per_user = 2).await;

@@ -61,13 +61,13 @@ async fn strangers_do_not_get_in_and_the_removed_are_shown_out() {
     let server = Server::start(&world).await;
     let project = world.project("ada").await;
     let task = world.task("ada", project, "This", Priority::Urgent).await;
-    for (path, status) in [
-        (format!("/ws/projects/{project}"), 403),
-        (format!("/ws/projects/{}", Uuid::now_v7()), 403),
-        (format!("/ws/{task}"), 404),
-        (format!("/ws/{}", Uuid::now_v7()), 404),
+    for path in [
+        format!("/ws/projects/{project}"),
+        format!("/ws/projects/{}", Uuid::now_v7()),
+        format!("/ws/{task}"),
+        format!("/ws/{}", Uuid::now_v7()),
     ] {
-        assert_eq!(server.plain_socket("eve", &path).await.err(), Some(status), "{path}");
+        assert_eq!(server.plain_socket("eve", &path).await.err(), Some(403), "{path}");
     }
     let bob = || "bob".to_owned();
     world.send("ada", project, AddMember { user: bob(), role: MemberRole::Viewer }).await;
