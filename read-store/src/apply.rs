@@ -25,6 +25,9 @@ use crate::rows::{
 };
 use crate::table::Rows;
 
+/// The largest number a column of 64 bits holds. Sums end there.
+const COLUMN_MAX: u64 = i64::MAX.unsigned_abs();
+
 /// The rows that a batch of events touches.
 #[derive(Default)]
 pub(crate) struct Tables {

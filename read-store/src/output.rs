@@ -12,6 +12,11 @@ use crate::notify::announce_output;
 use crate::offset::{PROJECTION, partition_column};
 use crate::store::ReadStore;
 
+/// Programs put any time on their lines. What lies outside of the years 1 to 9999, which Postgres would not all take, is
+/// stored as the nearest that does not.
+const EARLIEST: Timestamp = Timestamp::from_micros(-62_135_596_800_000_000);
+const LATEST: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
+
 /// One line of agent output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputLine {
@@ -61,7 +66,7 @@ impl ReadStore {
             .bind(column(lines, |line| i64::try_from(line.line_number).unwrap_or(i64::MAX)))
             .bind(column(lines, |line| line.project_id.0))
             .bind(column::<Uuid>(lines, |line| line.task_id.0))
-            .bind(column::<DateTime<Utc>>(lines, |line| line.written_at.to_datetime()))
+            .bind(column::<DateTime<Utc>>(lines, |line| line.written_at.clamp(EARLIEST, LATEST).to_datetime()))
             .bind(column(lines, |line| line.stream.clone()))
             .bind(content)
             .execute(&mut *transaction)

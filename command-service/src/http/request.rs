@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use muster_domain::id::CommandId;
 use muster_schemas::api::IDEMPOTENCY_KEY_HEADER;
 use muster_service_kit::{Caller, Problem, codes};
@@ -29,16 +29,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let original = parts.extensions.get::<Arc<Original>>().cloned();
         let caller = Caller::from_request_parts(parts, state).await?;
-        let key = match parts.headers.get(IDEMPOTENCY_KEY_HEADER) {
-            None => Uuid::now_v7(),
-            Some(value) => value.to_str().ok().and_then(|text| Uuid::parse_str(text.trim()).ok()).ok_or_else(|| {
-                Problem::new(codes::INVALID_ARGUMENT)
-                    .detail("The header Idempotency-Key must be a UUID.")
-                    .with("header", IDEMPOTENCY_KEY_HEADER)
-            })?,
-        };
+        let key = key(&parts.headers)?.unwrap_or_else(Uuid::now_v7);
         Ok(Self { who: Who { original, ..Who::of(&caller)? }, key: CommandId(key) })
     }
+}
+
+/// The command's id, where the request names one. Of two it would be anyone's guess which counts.
+fn key(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
+    let mut given = headers.get_all(IDEMPOTENCY_KEY_HEADER).iter();
+    let Some(value) = given.next() else { return Ok(None) };
+    let refuse = |detail| Problem::new(codes::INVALID_ARGUMENT).detail(detail).with("header", IDEMPOTENCY_KEY_HEADER);
+    if given.next().is_some() {
+        return Err(refuse("The header Idempotency-Key is given more than once."));
+    }
+    let key = value.to_str().ok().and_then(|text| Uuid::parse_str(text.trim()).ok());
+    key.map(Some).ok_or_else(|| refuse("The header Idempotency-Key must be a UUID."))
 }
 
 impl IntoResponse for Submitted {

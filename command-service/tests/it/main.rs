@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attacks;
 mod campaign;
 mod claims;
 mod commands;
@@ -14,6 +15,7 @@ mod foreign;
 mod idempotency;
 mod instances;
 mod kafka;
+mod mutated;
 mod postgres;
 mod repository;
 mod snapshots;

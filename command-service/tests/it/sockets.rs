@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_command_service::{CommandService, Options, TrustEverything, http as rest};
+use muster_event_log::EventLog;
 use muster_event_log::memory::MemoryLog;
 use muster_service_kit::{Authenticator, Config, Principal, Shutdown, limits, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,28 +18,36 @@ const HEAD: &str = "host: x\r\nauthorization: Bearer secret\r\ncontent-type: app
 /// Every way in that reads a body.
 const PATHS: [&str; 4] = ["/api/commands", "/api/commands/batch", "/api/projects", "/api/claims"];
 
-struct Server {
-    address: std::net::SocketAddr,
-    shutdown: Shutdown,
+/// A service behind a port of its own. Ada's token is `secret`.
+pub struct Server {
+    pub address: std::net::SocketAddr,
+    pub log: Arc<dyn EventLog>,
+    pub shutdown: Shutdown,
 }
 
 impl Server {
     async fn start() -> Self {
+        Self::taking(MAX_BYTES).await
+    }
+
+    /// With bodies of at most so many bytes.
+    pub async fn taking(max_body_bytes: usize) -> Self {
         let shutdown = Shutdown::new();
         let options = Options { probe: Arc::new(TrustEverything), ..Options::default() };
-        let service = CommandService::start(Arc::new(MemoryLog::new(1)), options, &shutdown);
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(3));
+        let service = CommandService::start(Arc::clone(&log), options, &shutdown);
         let ada = Principal { user: "ada".to_owned(), admin: false };
         let authenticator = Authenticator::new([("secret".to_owned(), ada)]).unwrap();
         let mut config = Config::default();
         config.http.port = 0;
-        config.http.max_body_bytes = MAX_BYTES;
+        config.http.max_body_bytes = max_body_bytes;
         config.http.body_timeout_ms = 200;
         let router = limits::standard_layers(rest::router(service, authenticator), &config);
         let listener = serve::listen(&config.http).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = shutdown.clone();
         tokio::spawn(async move { serve::serve(router, listener, &stop, PATIENCE).await });
-        Self { address, shutdown }
+        Self { address, log, shutdown }
     }
 
     /// Sends `begin`, then `more` again and again until the server hangs up. What it had said by then.

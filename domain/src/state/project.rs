@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::aside::Aside;
 use super::session::Session;
 use super::task::Task;
+use super::task_fold::sum_costs;
 use super::tasks::Tasks;
 use crate::event::{Event, EventData};
 use crate::id::{ProjectId, RunId, SessionId, TaskId};
@@ -137,8 +138,9 @@ impl ProjectState {
                 }
             }
             EventData::AgentComplete(complete) => {
-                self.tokens_used += complete.result.tokens.as_ref().map_or(0, |tokens| tokens.total_tokens);
-                self.cost_usd += complete.result.cost_usd.unwrap_or(0.0);
+                let tokens = complete.result.tokens.as_ref().map_or(0, |tokens| tokens.total_tokens);
+                self.tokens_used = self.tokens_used.saturating_add(tokens);
+                self.cost_usd = sum_costs(self.cost_usd, complete.result.cost_usd.unwrap_or(0.0));
             }
             _ => {}
         }
@@ -199,7 +201,7 @@ impl ProjectState {
                 let tokens = complete.result.tokens.as_ref().map_or(0, |tokens| tokens.total_tokens);
                 let session_id = self.session_of(event.task_id, complete.run_id);
                 if let Some(session) = session_id.and_then(|id| self.session_mut(id)) {
-                    session.tokens_used += tokens;
+                    session.tokens_used = session.tokens_used.saturating_add(tokens);
                     session.last_activity_at = event.timestamp;
                 }
             }

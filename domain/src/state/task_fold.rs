@@ -184,10 +184,11 @@ impl Task {
                 let result = &complete.result;
                 run.iteration(complete.iteration).agent_result = Some(result.clone());
                 run.tokens = sum_tokens(run.tokens.take(), result.tokens.as_ref());
-                run.cost_usd = result.cost_usd.map_or(run.cost_usd, |cost| Some(run.cost_usd.unwrap_or(0.0) + cost));
+                run.cost_usd =
+                    result.cost_usd.map_or(run.cost_usd, |cost| Some(sum_costs(run.cost_usd.unwrap_or(0.0), cost)));
                 let (tokens, cost) = (result.tokens.as_ref().map_or(0, |t| t.total_tokens), result.cost_usd);
-                self.tokens_used += tokens;
-                self.cost_usd += cost.unwrap_or(0.0);
+                self.tokens_used = self.tokens_used.saturating_add(tokens);
+                self.cost_usd = sum_costs(self.cost_usd, cost.unwrap_or(0.0));
             }
             EventData::AgentFailed(failed) => {
                 run.iteration(failed.iteration).agent_error = Some(failed.error.clone());
@@ -261,12 +262,17 @@ fn replace<T: Clone>(field: &mut T, new: Option<&T>) {
     }
 }
 
+/// Dollars; a sum stays a number, as one that is none could not be kept.
+pub(super) fn sum_costs(sum: f64, more: f64) -> f64 {
+    (sum + more).clamp(f64::MIN, f64::MAX)
+}
+
 fn sum_tokens(sum: Option<TokenUsage>, more: Option<&TokenUsage>) -> Option<TokenUsage> {
     match (sum, more) {
         (Some(sum), Some(more)) => Some(TokenUsage {
-            input_tokens: sum.input_tokens + more.input_tokens,
-            output_tokens: sum.output_tokens + more.output_tokens,
-            total_tokens: sum.total_tokens + more.total_tokens,
+            input_tokens: sum.input_tokens.saturating_add(more.input_tokens),
+            output_tokens: sum.output_tokens.saturating_add(more.output_tokens),
+            total_tokens: sum.total_tokens.saturating_add(more.total_tokens),
         }),
         (sum, more) => sum.or_else(|| more.cloned()),
     }

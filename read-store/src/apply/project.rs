@@ -4,7 +4,7 @@ use muster_domain::event::{AgentComplete, Event, EventData, WorkAssigned};
 use muster_domain::id::SessionId;
 use muster_domain::model::{MemberRole, SessionStatus};
 
-use super::Tables;
+use super::{COLUMN_MAX, Tables};
 use crate::rows::{MemberKey, MemberRow, ProjectKey, ProjectRow, RunKey, SessionKey, SessionRow};
 
 pub(super) fn apply(tables: &mut Tables, event: &Event) {
@@ -111,7 +111,8 @@ fn count_tokens(tables: &mut Tables, event: &Event, complete: &AgentComplete) {
     if tables.sessions.get(&key).is_some_and(|session| session.current_run_id == Some(complete.run_id))
         && let Some(session) = tables.sessions.edit(&key)
     {
-        session.tokens_used += complete.result.tokens.as_ref().map_or(0, |tokens| tokens.total_tokens);
+        let tokens = complete.result.tokens.as_ref().map_or(0, |tokens| tokens.total_tokens);
+        session.tokens_used = session.tokens_used.saturating_add(tokens).min(COLUMN_MAX);
         session.last_activity_at = event.timestamp;
     }
 }

@@ -4,8 +4,13 @@ use muster_domain::event::{AgentComplete, EventData, RunQueued, WorkAssigned, Wo
 use muster_domain::id::RunId;
 use muster_domain::model::{BuildError, RunResult, TokenUsage};
 
-use super::{Context, Tables};
+use sha2::{Digest, Sha256};
+
+use super::{COLUMN_MAX, Context, Tables};
 use crate::rows::{FileChangeRow, RunRow, SnapshotKey, SnapshotRow};
+
+/// The longest path that is stored as it is. An index of Postgres takes keys of 2,704 bytes.
+const PATH_MAX_BYTES: usize = 2_000;
 
 pub(super) fn apply(tables: &mut Tables, context: Context, data: &EventData) {
     apply_claim(tables, context, data);
@@ -160,13 +165,14 @@ fn count_usage(tables: &mut Tables, context: Context, complete: &AgentComplete) 
 fn add_tokens(input: &mut Option<u64>, output: &mut Option<u64>, total: &mut Option<u64>, more: Option<&TokenUsage>) {
     let Some(more) = more else { return };
     for (sum, more) in [(input, more.input_tokens), (output, more.output_tokens), (total, more.total_tokens)] {
-        *sum = Some(sum.unwrap_or(0).saturating_add(more));
+        *sum = Some(sum.unwrap_or(0).saturating_add(more).min(COLUMN_MAX));
     }
 }
 
 fn add_cost(sum: &mut Option<f64>, more: Option<f64>) {
     if let Some(more) = more {
-        *sum = Some(sum.unwrap_or(0.0) + more);
+        // A sum that is no number any more could not be read back.
+        *sum = Some((sum.unwrap_or(0.0) + more).clamp(f64::MIN, f64::MAX));
     }
 }
 
@@ -200,7 +206,7 @@ fn apply_workspace(tables: &mut Tables, context: Context, data: &EventData) {
         }
         EventData::FileModified(modified) => tables.file_changes.put(FileChangeRow {
             run_id: modified.run_id,
-            path: modified.path.clone(),
+            path: short_path(&modified.path),
             project_id,
             task_id,
             change: modified.change,
@@ -212,6 +218,19 @@ fn apply_workspace(tables: &mut Tables, context: Context, data: &EventData) {
         EventData::PrMerged(merged) => set_pr(tables, context, merged.run_id, &merged.pr_url),
         _ => {}
     }
+}
+
+/// A path that fits into a key: the end of a longer one is its hash. The history has it whole.
+fn short_path(path: &str) -> String {
+    if path.len() <= PATH_MAX_BYTES {
+        return path.to_owned();
+    }
+    let hash = hex::encode(Sha256::digest(path));
+    let mut end = PATH_MAX_BYTES - hash.len() - '…'.len_utf8();
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…{hash}", &path[..end])
 }
 
 fn set_pr(tables: &mut Tables, context: Context, run_id: RunId, pr_url: &str) {

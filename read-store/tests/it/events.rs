@@ -104,3 +104,42 @@ async fn rows_say_what_happened() {
     let question: Value = scalar(&store, "select to_jsonb(t) from questions t").await;
     assert_eq!((&question["answer"], &question["answered_by"]), (&json!("yes"), &json!("bob")));
 }
+
+#[tokio::test]
+async fn sums_and_paths_end_where_columns_do() {
+    let store = fresh_store().await;
+    let mut tale = whole_tale("large");
+    let run = id(tale.project_id, "code");
+    let most = (1_u64 << 53) - 1;
+    let tokens = json!({"input_tokens": most, "output_tokens": 1, "total_tokens": most});
+    for iteration in 0..1100 {
+        let result =
+            json!({"success": true, "summary": "", "duration_ms": most, "tokens": tokens, "cost_usd": f64::MAX});
+        tale.tell(
+            Some("task"),
+            "agent.complete",
+            json!({"run_id": run, "iteration": iteration % 3, "result": result, "result_file": "f"}),
+        );
+    }
+    // Text that does not compress, as a compressed one would fit.
+    let noise: String = (0..400).map(|number| id(tale.project_id, &number.to_string()).to_string()).collect();
+    for path in [format!("{noise}a"), format!("{noise}b"), "ä".repeat(5_000), "short".to_owned()] {
+        let change = json!({"run_id": run, "path": path, "change": "added", "lines_added": 1, "lines_removed": 0});
+        tale.tell(Some("task"), "file.modified", change);
+    }
+
+    store.apply_batch(0, &tale.records(), 10_000).await.unwrap();
+
+    let sums: Value =
+        scalar(&store, "select jsonb_build_array(input_tokens, cost_usd = 'inf') from tasks where title = 'Size'")
+            .await;
+    assert_eq!(sums, json!([i64::MAX, false]));
+    let used: i64 = scalar(&store, "select tokens_used from sessions").await;
+    assert!(used > 0);
+    let paths: Value = scalar(
+        &store,
+        "select jsonb_build_array(count(*), max(octet_length(path)) <= 2000, bool_or(path = 'short')) from file_changes",
+    )
+    .await;
+    assert_eq!(paths, json!([5, true, true]), "the tale's own, and each of these");
+}

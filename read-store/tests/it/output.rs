@@ -37,6 +37,27 @@ async fn a_line_that_comes_again_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_line_of_any_time_is_taken() {
+    let store = fresh_store().await;
+    let times = ["-9999-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "+200000-01-01T00:00:00Z"];
+    let times = times.map(|text| serde_json::from_value(text.into()).unwrap());
+    let times = times.into_iter().chain([Timestamp::MIN, Timestamp::from_micros(i64::MAX)]);
+    let lines: Vec<_> =
+        (1..).zip(times).map(|(number, time)| OutputLine { written_at: time, ..line(number, "x") }).collect();
+
+    let stored = store.append_output(&lines, &BTreeMap::new()).await.unwrap();
+
+    assert_eq!(stored, lines.len() as u64);
+    let years: String = scalar(
+        &store,
+        "select string_agg(extract(year from written_at at time zone 'UTC')::text, ' ' order by line_number)
+         from agent_output",
+    )
+    .await;
+    assert_eq!(years, "1 1 9999 9999 1 9999");
+}
+
+#[tokio::test]
 async fn the_last_line_of_each_run_is_heard() {
     let store = fresh_store().await;
     let mut listener = Listener::connect(&store).await.unwrap();

@@ -25,7 +25,7 @@ pub(super) enum Wrong {
     /// A member that must be there.
     Missing,
     /// A value of another kind.
-    Kind { found: &'static str, expected: String },
+    Kind { found: String, expected: String },
     /// Text with the character U+0000.
     Nul,
 }
@@ -102,9 +102,9 @@ impl<'t> Check<'t> {
             | (Shape::Any, _)
             | (Shape::Bool, Tree::Bool)
             | (Shape::Text, Tree::Text(_))
-            | (Shape::Count, Tree::Count)
-            | (Shape::Integer, Tree::Count | Tree::Negative)
-            | (Shape::Number, Tree::Count | Tree::Negative | Tree::Number) => Ok(()),
+            | (Shape::Number, Tree::Count(_) | Tree::Negative(_) | Tree::Number) => Ok(()),
+            (Shape::Count(most) | Shape::Integer(_, most), Tree::Count(count)) if count <= most => Ok(()),
+            (Shape::Integer(least, _), Tree::Negative(number)) if number >= least => Ok(()),
             (Shape::Named(name), _) => self.fit(tree, self.shapes.find(name), path),
             (Shape::Nullable(shape), _) => self.fit(tree, shape, path),
             (Shape::Either(options), _) => match options.iter().find(|option| is_kind(tree, option, self.shapes)) {
@@ -160,8 +160,8 @@ fn is_kind(tree: &Tree<'_>, shape: &Shape, shapes: &Shapes) -> bool {
         Shape::Any => true,
         Shape::Bool => matches!(tree, Tree::Bool),
         Shape::Text => matches!(tree, Tree::Text(_)),
-        Shape::Count | Shape::Integer | Shape::Number => {
-            matches!(tree, Tree::Count | Tree::Negative | Tree::Number)
+        Shape::Count(_) | Shape::Integer(..) | Shape::Number => {
+            matches!(tree, Tree::Count(_) | Tree::Negative(_) | Tree::Number)
         }
         Shape::List(_) => matches!(tree, Tree::List(_)),
         Shape::Map(_) | Shape::Object(_) | Shape::Tagged(_) => matches!(tree, Tree::Object(_)),
@@ -176,8 +176,9 @@ fn expected(shape: &Shape, shapes: &Shapes) -> String {
         Shape::Any => "anything".to_owned(),
         Shape::Bool => "a boolean".to_owned(),
         Shape::Text => "text".to_owned(),
-        Shape::Count => "a whole number from 0 to 2^64-1".to_owned(),
-        Shape::Integer => "a whole number".to_owned(),
+        Shape::Count(most) => format!("a whole number from 0 to {most}"),
+        Shape::Integer(i64::MIN, u64::MAX) => "a whole number".to_owned(),
+        Shape::Integer(least, most) => format!("a whole number from {least} to {most}"),
         Shape::Number => "a number".to_owned(),
         Shape::List(_) => "a list".to_owned(),
         Shape::Map(_) | Shape::Object(_) | Shape::Tagged(_) => "an object".to_owned(),
@@ -208,7 +209,12 @@ impl<'t> Path<'t> {
     }
 
     fn kind(&self, tree: &Tree<'_>, expected: &str) -> Fault {
-        self.fault(Wrong::Kind { found: tree.kind(), expected: expected.to_owned() })
+        let found = match tree {
+            Tree::Count(number) => number.to_string(),
+            Tree::Negative(number) => number.to_string(),
+            other => other.kind().to_owned(),
+        };
+        self.fault(Wrong::Kind { found, expected: expected.to_owned() })
     }
 
     fn fault(&self, wrong: Wrong) -> Fault {

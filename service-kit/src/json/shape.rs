@@ -12,10 +12,10 @@ pub(super) enum Shape {
     Any,
     Bool,
     Text,
-    /// A whole number from 0.
-    Count,
-    /// A whole number.
-    Integer,
+    /// A whole number from 0 to this.
+    Count(u64),
+    /// A whole number of this range.
+    Integer(i64, u64),
     Number,
     List(Box<Shape>),
     /// An object whose names are free.
@@ -73,8 +73,11 @@ fn shape(schema: &Value) -> Shape {
     match schema["type"].as_str() {
         Some("string") => Shape::Text,
         Some("boolean") => Shape::Bool,
-        Some("integer") if schema["minimum"] == 0 => Shape::Count,
-        Some("integer") => Shape::Integer,
+        Some("integer") => {
+            let maximum = schema["maximum"].as_u64().unwrap_or(u64::MAX);
+            let minimum = schema["minimum"].as_i64().unwrap_or(i64::MIN);
+            if minimum == 0 { Shape::Count(maximum) } else { Shape::Integer(minimum, maximum) }
+        }
         Some("number") => Shape::Number,
         Some("array") => Shape::List(Box::new(shape(&schema["items"]))),
         Some("object") => object(schema),

@@ -12,9 +12,9 @@ pub(super) enum Tree<'a> {
     Null,
     Bool,
     /// A whole number from 0.
-    Count,
+    Count(u64),
     /// A whole number below 0.
-    Negative,
+    Negative(i64),
     /// A number that is not whole, or beyond 64 bits.
     Number,
     Text(Cow<'a, str>),
@@ -32,8 +32,8 @@ impl Tree<'_> {
         match self {
             Self::Null => "null",
             Self::Bool => "a boolean",
-            Self::Count => "a whole number",
-            Self::Negative => "a negative number",
+            Self::Count(_) => "a whole number",
+            Self::Negative(_) => "a negative number",
             Self::Number => "a number",
             Self::Text(_) => "text",
             Self::List(_) => "a list",
@@ -98,12 +98,12 @@ impl<'de> Visitor<'de> for TreeVisitor {
         Ok(Tree::Bool)
     }
 
-    fn visit_u64<E>(self, _value: u64) -> Result<Tree<'de>, E> {
-        Ok(Tree::Count)
+    fn visit_u64<E>(self, value: u64) -> Result<Tree<'de>, E> {
+        Ok(Tree::Count(value))
     }
 
-    fn visit_i64<E>(self, _value: i64) -> Result<Tree<'de>, E> {
-        Ok(Tree::Negative)
+    fn visit_i64<E>(self, value: i64) -> Result<Tree<'de>, E> {
+        Ok(Tree::Negative(value))
     }
 
     fn visit_f64<E>(self, _value: f64) -> Result<Tree<'de>, E> {

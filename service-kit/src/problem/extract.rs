@@ -4,7 +4,7 @@
 use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
@@ -24,6 +24,10 @@ impl<S: Send + Sync> FromRequest<S> for ProblemBytes {
         if !is_json(request.headers()) {
             return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE)
                 .detail("Send the body as JSON with the header `Content-Type: application/json`."));
+        }
+        if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+            return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE)
+                .detail("Send the body as it is: a `Content-Encoding` is not understood."));
         }
         read_body(request, state).await.map(Self)
     }

@@ -11,6 +11,8 @@ fn shapes() -> Shapes {
             "properties": {
                 "title": { "type": "string" },
                 "points": { "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "null" }] },
+                "votes": { "type": "integer", "minimum": 0, "maximum": 2_147_483_647 },
+                "offset": { "type": "integer", "minimum": -5, "maximum": 7 },
                 "agents": { "type": "object", "additionalProperties": { "$ref": "#/components/schemas/Agent" } },
                 "criteria": { "type": "array", "items": { "$ref": "#/components/schemas/Criterion" } },
                 "shape": { "$ref": "#/components/schemas/Form" },
@@ -105,6 +107,31 @@ fn a_value_of_another_kind_is_named_with_its_path() {
     assert_eq!(refused("[]").0, "invalid_body");
     assert_eq!(refused(r#"{"title":"t","shape":{"type":"round"}}"#), is("invalid_body", "shape.radius"));
     assert_eq!(refused("{}"), is("invalid_body", "title"));
+}
+
+#[test]
+fn a_number_beyond_its_range_is_named_with_its_path() {
+    let body = |name: &str, value: &str| format!(r#"{{"title":"t","{name}":{value}}}"#);
+    for (name, least, most) in [("votes", "0", "2147483647"), ("offset", "-5", "7")] {
+        for value in [least, most] {
+            let body = body(name, value);
+            shapes().one("Card").parse::<Value>(body.as_bytes()).expect(&body);
+        }
+    }
+    for (name, value) in [
+        ("votes", "2147483648"),
+        ("votes", "-1"),
+        ("votes", "18446744073709551616"),
+        ("offset", "8"),
+        ("offset", "-6"),
+        ("offset", "18446744073709551615"),
+        ("offset", "-9223372036854775809"),
+        ("points", "18446744073709551616"),
+    ] {
+        assert_eq!(refused(&body(name, value)), is("invalid_body", name), "{name}: {value}");
+    }
+    let problem = shapes().one("Card").parse::<Value>(body("votes", "2147483648").as_bytes()).unwrap_err();
+    assert_eq!(problem.message(), "votes: 2147483648 is there and a whole number from 0 to 2147483647 is expected.");
 }
 
 #[test]

@@ -147,7 +147,10 @@ fn kind_schema(kind: &str) -> Value {
         "time" => json!({ "type": "string", "format": "date-time" }),
         "bool" => json!({ "type": "boolean" }),
         "count" => json!({ "type": "integer", "minimum": 0 }),
-        "integer" => json!({ "type": "integer" }),
+        // What a column of the read models holds, and what every reader of JSON holds exactly.
+        "small" => json!({ "type": "integer", "minimum": 0, "maximum": i32::MAX }),
+        "large" => json!({ "type": "integer", "minimum": 0, "maximum": (1_u64 << 53) - 1 }),
+        "integer" => json!({ "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX }),
         "number" => json!({ "type": "number" }),
         name => reference(name),
     }
