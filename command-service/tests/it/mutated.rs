@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::foreign::requests;
 use crate::support::{ADA, App};
 
-const SEEDS: std::ops::Range<u64> = 1..9;
-const BODIES_PER_SEED: usize = 150;
+const SEEDS: std::ops::Range<u64> = 1..5;
+const BODIES_PER_SEED: usize = 50;
 
 /// `xorshift64*`.
 struct Chance(u64);

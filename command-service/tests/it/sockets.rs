@@ -26,12 +26,12 @@ pub struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
-        Self::taking(MAX_BYTES).await
+    /// With bodies of at most so many bytes, which may be slow.
+    pub async fn taking(max_body_bytes: usize) -> Self {
+        Self::with(max_body_bytes, PATIENCE).await
     }
 
-    /// With bodies of at most so many bytes.
-    pub async fn taking(max_body_bytes: usize) -> Self {
+    async fn with(max_body_bytes: usize, body_timeout: Duration) -> Self {
         let shutdown = Shutdown::new();
         let options = Options { probe: Arc::new(TrustEverything), ..Options::default() };
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(3));
@@ -41,7 +41,7 @@ impl Server {
         let mut config = Config::default();
         config.http.port = 0;
         config.http.max_body_bytes = max_body_bytes;
-        config.http.body_timeout_ms = 200;
+        config.http.body_timeout_ms = u64::try_from(body_timeout.as_millis()).unwrap();
         let router = limits::standard_layers(rest::router(service, authenticator), &config);
         let listener = serve::listen(&config.http).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -70,7 +70,7 @@ impl Server {
 
 #[tokio::test]
 async fn a_body_above_the_limit_is_refused_declared_or_not() {
-    let server = Server::start().await;
+    let server = Server::taking(MAX_BYTES).await;
     let limit = format!("\"limit_bytes\":{MAX_BYTES}");
     for path in PATHS {
         let declared = format!("POST {path} HTTP/1.1\r\n{HEAD}content-length: {}\r\n\r\n", MAX_BYTES + 1);
@@ -87,7 +87,7 @@ async fn a_body_above_the_limit_is_refused_declared_or_not() {
 
 #[tokio::test]
 async fn a_body_that_drips_is_cut_off() {
-    let server = Server::start().await;
+    let server = Server::with(MAX_BYTES, Duration::from_millis(200)).await;
     for path in PATHS {
         let declared = format!("POST {path} HTTP/1.1\r\n{HEAD}content-length: 1500\r\n\r\n[");
         let chunked = format!("POST {path} HTTP/1.1\r\n{HEAD}transfer-encoding: chunked\r\n\r\n");
@@ -102,7 +102,7 @@ async fn a_body_that_drips_is_cut_off() {
 
 #[tokio::test]
 async fn a_stranger_is_refused_before_the_body_is_read() {
-    let server = Server::start().await;
+    let server = Server::with(MAX_BYTES, Duration::from_millis(200)).await;
     let begin =
         "POST /api/commands HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1500\r\n\r\n[";
     let answer = server.talk(begin, " ").await;
