@@ -3,7 +3,9 @@
 //! They must never carry behaviour: what an event does to them is in `apply`.
 
 mod project;
+#[expect(clippy::struct_field_names, reason = "the columns of a key are ids")]
 mod run;
+#[expect(clippy::struct_field_names, reason = "the columns of a key are ids")]
 mod task;
 
 pub(crate) use project::*;
