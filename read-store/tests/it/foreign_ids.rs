@@ -189,8 +189,8 @@ async fn what_is_read_of_a_project_is_its_own() {
     ] {
         projects(store.history(of, 1000).await.unwrap().rows.iter().map(|row| row.project_id).collect());
     }
-    let once = store.task_at(ours, task_id, 1).await.unwrap().unwrap();
-    assert_eq!(json!([once.project_id, once.title]), json!([ours, "Größe"]));
+    let begun = store.task_at(ours, task_id, 1).await.unwrap().unwrap();
+    assert_eq!(json!([begun.project_id, begun.title]), json!([ours, "Größe"]));
 }
 
 #[tokio::test]
