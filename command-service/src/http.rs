@@ -46,6 +46,7 @@ pub fn router(service: CommandService, authenticator: Authenticator) -> Router {
         .route("/internal/tasks/{task_id}", get(internal::task))
         .route("/internal/offers", post(internal::offers))
         .route("/internal/claims", post(internal::claim))
+        .route("/internal/work", post(internal::work))
         .with_state(Api { service })
         .layer(middleware::from_fn_with_state(authenticator, require_caller));
     Router::new().route("/api/openapi.json", get(description)).merge(routes)

@@ -181,12 +181,24 @@ impl Ownership {
         self.0.owners.borrow().values().filter(|url| **url != self.0.url).cloned().collect()
     }
 
+    /// Every other instance that owns one of these partitions.
+    pub(crate) fn others_with(&self, partitions: &BTreeSet<u32>) -> BTreeSet<Arc<str>> {
+        let owners = self.0.owners.borrow();
+        let of_these = owners.iter().filter(|(partition, url)| partitions.contains(partition) && ***url != *self.0.url);
+        of_these.map(|(_, url)| Arc::clone(url)).collect()
+    }
+
     /// Whether `partition` is this instance's, asked anew.
     pub(crate) async fn is_ours(&self, partition: u32) -> Result<bool, Error> {
+        self.is_of(partition, &self.0.url).await
+    }
+
+    /// Whether `partition` belongs to the instance at `url`, asked anew.
+    pub(crate) async fn is_of(&self, partition: u32, url: &str) -> Result<bool, Error> {
         let away = || Error::Unavailable { reason: "the owners of the partitions cannot be seen".to_owned() };
         let membership = self.0.membership.get().ok_or_else(away)?;
         let owners = tokio::time::timeout(REFRESH_WITHIN, membership.refresh()).await.map_err(|_| away())??;
-        Ok(owners.get(&partition) == Some(&self.0.url))
+        Ok(owners.get(&partition).is_some_and(|owner| **owner == *url))
     }
 
     /// Gives every partition back and leaves; then waits until another owns each, where there is another. At most `grace`.

@@ -2,6 +2,7 @@
 //!
 //! It must never decide: it finds the partition, checks that the caller may know of the project, and passes on.
 
+mod asked_keys;
 mod batch;
 mod claim;
 mod elsewhere;
@@ -13,6 +14,7 @@ mod output;
 mod peers;
 mod resolve;
 mod status;
+mod work_elsewhere;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,7 @@ use crate::partition::{self, Accepted, CommandKey, Handle, Refusal, Unready};
 use crate::problem::{not_a_member, of_refusal, recovering};
 use crate::repository::{GitProbe, RepositoryProbe};
 use crate::settings::Settings;
+use asked_keys::AskedKeys;
 use key_locks::KeyLocks;
 use output::OutputLines;
 use peers::Peers;
@@ -122,6 +125,7 @@ struct Inner {
     wake: watch::Receiver<u64>,
     shutdown: Shutdown,
     claims: KeyLocks<CommandKey>,
+    asked_keys: AskedKeys,
     output: OutputLines,
     tasks_elsewhere: TasksElsewhere,
 }
@@ -145,12 +149,13 @@ impl CommandService {
             log,
             partitions,
             ownership,
-            peers: Peers::new(settings.max_forwards),
+            peers: Peers::new(&url, settings.max_forwards, settings.peer_timeout),
             settings,
             probe,
             wake: waiting,
             shutdown: shutdown.clone(),
             claims: KeyLocks::default(),
+            asked_keys: AskedKeys::default(),
             output: OutputLines::default(),
             tasks_elsewhere: TasksElsewhere::default(),
         }))

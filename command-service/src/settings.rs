@@ -38,8 +38,10 @@ pub struct Settings {
     pub session_timeout_ms: u64,
     /// Requests passed on to other instances at the same time. One more is refused as `overloaded`.
     pub max_forwards: usize,
-    /// How often a waiting claim asks other instances for work.
+    /// How often a waiting claim asks other instances for work that they say they have.
     pub claim_poll: Duration,
+    /// How long another instance may take to answer a question beside others.
+    pub peer_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -77,6 +79,7 @@ impl Settings {
             session_timeout_ms: command.session_timeout_ms,
             max_forwards: command.max_forwards.max(1),
             claim_poll: Duration::from_millis(command.claim_poll_ms.max(1)),
+            peer_timeout: Duration::from_millis(command.peer_timeout_ms.max(1)),
         }
     }
 }

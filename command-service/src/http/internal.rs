@@ -3,15 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use muster_domain::id::{RunId, TaskId};
 use muster_schemas::api::ClaimRequest;
-use muster_service_kit::problem::ProblemQuery;
-use muster_service_kit::{ProblemJson, ProblemPath};
+use muster_service_kit::{ProblemJson, ProblemPath, ProblemQuery};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::request::Asked;
-use crate::service::{CommandService, Error, Offers, TaskAnswer, TaskInQuestion};
+use crate::service::{CommandService, Error, FORWARDED_HEADER, Offers, TaskAnswer, TaskInQuestion};
 
 /// Which of several tasks of one id is meant.
 #[derive(Deserialize)]
@@ -33,18 +33,37 @@ pub(super) async fn task(
 pub(super) async fn offers(
     State(service): State<CommandService>,
     Asked { who, key }: Asked,
+    headers: HeaderMap,
     ProblemJson(request): ProblemJson<ClaimRequest>,
 ) -> Json<Offers> {
-    Json(service.offers_here(&who, key, &request))
+    let asker = headers.get(FORWARDED_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Json(service.offers_here(&who, key, asker, &request).await)
+}
+
+/// Whether there is work here for a claim that waits at another instance; answered when there is some, or after a while.
+pub(super) async fn work(
+    State(service): State<CommandService>,
+    Asked { who, .. }: Asked,
+    ProblemJson(request): ProblemJson<ClaimRequest>,
+) -> Json<bool> {
+    Json(service.has_work(&who, &request).await)
+}
+
+/// What a claim is passed on with.
+#[derive(Debug, Deserialize)]
+pub(super) struct Ticket {
+    /// As told with the offers.
+    ticket: Uuid,
 }
 
 /// A claim in partitions of this instance alone, at once.
 pub(super) async fn claim(
     State(service): State<CommandService>,
     Asked { who, key }: Asked,
+    ProblemQuery(Ticket { ticket }): ProblemQuery<Ticket>,
     ProblemJson(request): ProblemJson<ClaimRequest>,
 ) -> Result<Response, Error> {
-    Ok(match service.claim_here(&who, key, &request).await? {
+    Ok(match service.claim_here(&who, key, ticket, request).await? {
         Some(order) => Json(order).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })

@@ -1,6 +1,7 @@
 //! What there is to claim: here, and at the other instances. It must never offer what the caller may not claim.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -13,6 +14,7 @@ use muster_domain::time::Timestamp;
 use muster_schemas::api::{self, ClaimRequest, CommandRequest};
 use muster_service_kit::{Problem, codes};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::peers::Unanswered;
 use super::{CommandService, Error, Who, batch};
@@ -23,10 +25,12 @@ use crate::problem::{not_a_member, of_document, of_refusal};
 const OFFERS_TOLD: usize = 8;
 
 /// What an instance has for a claim.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Offers {
-    /// The partitions this holds for.
+    /// The partitions this holds for; none where the key may be in use, or the asker is not who should ask.
     pub(super) partitions: Vec<u32>,
+    /// With what the claim is to be passed on.
+    pub(super) ticket: Uuid,
     /// Whether the claim's key was used in one of them.
     pub(super) knows_key: bool,
     /// Why the caller may not claim in a project the claim names.
@@ -44,10 +48,10 @@ pub(crate) struct OfferTold {
     project_id: ProjectId,
 }
 
-/// Where an offer stands.
+/// Where an offer stands; elsewhere with the ticket to claim it.
 pub(super) enum Place {
     Here,
-    At(Arc<str>),
+    At(Arc<str>, Uuid),
 }
 
 /// An offer of some instance.
@@ -61,10 +65,10 @@ impl Candidate {
         Self { offer, place: Place::Here }
     }
 
-    pub(super) fn at(url: &Arc<str>, offer: OfferTold) -> Self {
+    pub(super) fn at(url: &Arc<str>, ticket: Uuid, offer: OfferTold) -> Self {
         let OfferTold { priority, created_at, task_id, project_id } = offer;
         let offer = Offer { priority, oldest_first: Reverse((created_at, task_id)), project_id };
-        Self { offer, place: Place::At(Arc::clone(url)) }
+        Self { offer, place: Place::At(Arc::clone(url), ticket) }
     }
 }
 
@@ -77,9 +81,17 @@ pub(super) enum SubClaim {
 }
 
 impl CommandService {
-    /// What this instance has for a claim of another.
-    pub(crate) fn offers_here(&self, who: &Who, key: CommandId, request: &ClaimRequest) -> Offers {
+    /// What this instance has for a claim of another, which is reached at `asker`.
+    pub(crate) async fn offers_here(&self, who: &Who, key: CommandId, asker: &str, request: &ClaimRequest) -> Offers {
+        let home = self.home_of(who, key);
         let key = CommandKey { actor: who.actor.user.as_str().into(), command_id: key };
+        // What is under way with this key shows only when it has ended.
+        let free = tokio::time::timeout(self.0.settings.peer_timeout / 2, self.0.claims.lock(&key)).await;
+        let may_ask = free.is_ok() && self.may_ask(home, asker).await;
+        if !may_ask {
+            return Offers::default();
+        }
+        let ticket = self.0.asked_keys.ticket(&key);
         let tenures = self.tenures();
         let knows_key = self.0.partitions.iter().any(|handle| handle.committed().remembers(&key));
         let refusal = self.refusal_here(who, request).map(|problem| batch::document(&problem));
@@ -91,24 +103,50 @@ impl CommandService {
             project_id,
         };
         let best = offers.map(told).collect();
-        Offers { partitions: self.still(tenures), knows_key, refusal, best }
+        Offers { partitions: self.still(tenures), ticket, knows_key, refusal, best }
     }
 
-    /// What the others have. Whoever gives no answer is left out.
-    pub(super) async fn ask_for_offers(&self, who: &Who, request: &ClaimRequest) -> Vec<(Arc<str>, Offers)> {
+    /// Whether `asker` owns the partition of the keys it asks about. Only when another has asked before is that found out
+    /// anew: an instance that was frozen may still believe that it is the one.
+    async fn may_ask(&self, partition: u32, asker: &str) -> bool {
+        if self.0.asked_keys.was_asker(partition, asker) {
+            return true;
+        }
+        let owns = matches!(self.0.ownership.is_of(partition, asker).await, Ok(true));
+        if owns {
+            self.0.asked_keys.set_asker(partition, asker);
+        }
+        owns
+    }
+
+    /// What the others have who own one of these partitions. Whoever gives no answer is left out.
+    pub(super) async fn ask_for_offers(
+        &self,
+        who: &Who,
+        request: &ClaimRequest,
+        partitions: &BTreeSet<u32>,
+    ) -> Vec<(Arc<str>, Offers)> {
         let Ok(body) = serde_json::to_vec(request) else { return Vec::new() };
-        self.ask_others_by_url(who, &Method::POST, "/internal/offers", Bytes::from(body)).await
+        let others = self.0.ownership.others_with(partitions);
+        self.ask_these(others, who, &Method::POST, "/internal/offers", Bytes::from(body)).await
     }
 
     /// Claims at another instance, under the same key.
-    pub(super) async fn ask_to_claim(&self, who: &Who, url: &str, request: &ClaimRequest) -> Result<SubClaim, Error> {
+    pub(super) async fn ask_to_claim(
+        &self,
+        who: &Who,
+        url: &str,
+        ticket: Uuid,
+        request: &ClaimRequest,
+    ) -> Result<SubClaim, Error> {
         let request = ClaimRequest { wait_ms: None, ..request.clone() };
         let body = serde_json::to_vec(&request).map_err(Problem::internal)?;
-        let response = match self.ask_raw(who, url, "/internal/claims", Bytes::from(body)).await {
-            Ok(response) => response,
-            Err(Unanswered::Busy) => return Err(super::peers::busy().into()),
-            Err(_) => return Ok(SubClaim::Unknown),
-        };
+        let response =
+            match self.ask_raw(who, url, &format!("/internal/claims?ticket={ticket}"), Bytes::from(body)).await {
+                Ok(response) => response,
+                Err(Unanswered::Busy) => return Err(super::peers::busy().into()),
+                Err(_) => return Ok(SubClaim::Unknown),
+            };
         let status = response.status();
         let Ok(bytes) = axum::body::to_bytes(response.into_body(), usize::MAX).await else {
             return Ok(SubClaim::Unknown);

@@ -16,8 +16,6 @@ use super::peers::{FORWARDED_HEADER, Unanswered};
 use super::{CommandService, Who};
 use crate::partition::Handle;
 
-/// Longest answer of an instance that is asked beside others.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_millis(50);
 
 impl Who {
@@ -44,7 +42,7 @@ impl CommandService {
         self.0.peers.ask(url, &Method::POST, path, headers_of(who), body).await
     }
 
-    /// The answers of every other instance that gave one.
+    /// The answers of every other instance that gave one in time.
     pub(super) async fn ask_others<T: DeserializeOwned>(
         &self,
         who: &Who,
@@ -52,27 +50,32 @@ impl CommandService {
         path: &str,
         body: Bytes,
     ) -> Vec<T> {
-        self.ask_others_by_url(who, method, path, body).await.into_iter().map(|(_, answer)| answer).collect()
+        let others = self.0.ownership.others();
+        self.ask_these(others, who, method, path, body).await.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    /// As [`CommandService::ask_others`], with who answered.
-    pub(super) async fn ask_others_by_url<T: DeserializeOwned>(
+    /// As [`CommandService::ask_others`], of these instances, with who answered.
+    pub(super) async fn ask_these<T: DeserializeOwned>(
         &self,
+        urls: BTreeSet<Arc<str>>,
         who: &Who,
         method: &Method,
         path: &str,
         body: Bytes,
     ) -> Vec<(Arc<str>, T)> {
-        let others = self.0.ownership.others();
-        let answers = join_all(others.into_iter().map(|url| {
+        let answers = join_all(urls.into_iter().map(|url| {
             let body = body.clone();
             async move {
-                let asked = self.0.peers.ask_json(&url, method, path, headers_of(who), body);
-                let answer = tokio::time::timeout(ANSWER_WITHIN, asked).await.ok()?.ok()?;
-                Some((url, answer))
+                let asked = self.0.peers.ask_beside_others(&url, method, path, headers_of(who), body);
+                Some((Arc::clone(&url), asked.await.ok()?))
             }
         }));
         answers.await.into_iter().flatten().collect()
+    }
+
+    /// Every partition of the log.
+    pub(super) fn all_partitions(&self) -> BTreeSet<u32> {
+        (0..self.0.log.partition_count()).collect()
     }
 
     /// Whether these are all the log's partitions.
@@ -111,7 +114,7 @@ impl CommandService {
     }
 }
 
-fn headers_of(who: &Who) -> &HeaderMap {
+pub(super) fn headers_of(who: &Who) -> &HeaderMap {
     static NONE: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
     who.original.as_ref().map_or(&NONE, |original| &original.headers)
 }

@@ -1,6 +1,7 @@
 //! Requests to other instances. It must never pass on more of a request than its meaning needs, nor believe an answer
 //! that says it came from no owner.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,12 @@ use muster_schemas::api::IDEMPOTENCY_KEY_HEADER;
 use muster_service_kit::auth::{ON_BEHALF_OF_HEADER, SOURCE_HEADER};
 use muster_service_kit::limits::{REQUEST_ID_HEADER, current_request_id};
 use muster_service_kit::{Problem, codes};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-/// Says that an instance has passed the request on, so that no other does.
+/// Says that an instance has passed the request on, so that no other does, and where that instance is reached.
 pub(crate) const FORWARDED_HEADER: &str = "muster-forwarded";
 /// The URL of the instance that answered, in an answer.
 pub(crate) const OWNER_HEADER: &str = "muster-owner";
@@ -77,10 +80,17 @@ pub(crate) enum Unanswered {
 pub(super) struct Peers {
     http: reqwest::Client,
     permits: Semaphore,
+    /// For questions that wait at the other instance until it has an answer.
+    waiting_permits: Semaphore,
+    answer_within: Duration,
+    /// Where this instance is reached.
+    from: HeaderValue,
+    /// Instances that did not answer in time, and until when they are not asked.
+    silent: Mutex<HashMap<Arc<str>, Instant>>,
 }
 
 impl Peers {
-    pub(super) fn new(max_forwards: usize) -> Self {
+    pub(super) fn new(from: &str, max_forwards: usize, answer_within: Duration) -> Self {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .pool_idle_timeout(IDLE_FOR)
@@ -93,7 +103,14 @@ impl Peers {
             tracing::error!(%error, "the client for other instances cannot be set up as it should");
             reqwest::Client::new()
         });
-        Self { http, permits: Semaphore::new(max_forwards) }
+        Self {
+            http,
+            permits: Semaphore::new(max_forwards),
+            waiting_permits: Semaphore::new(max_forwards),
+            answer_within,
+            from: HeaderValue::from_str(from).unwrap_or(HeaderValue::from_static("unknown")),
+            silent: Mutex::default(),
+        }
     }
 
     /// Passes a request on to the instance at `url`.
@@ -112,8 +129,31 @@ impl Peers {
         body: Bytes,
     ) -> Result<Response, Unanswered> {
         let _permit = self.permits.try_acquire().map_err(|_| Unanswered::Busy)?;
+        self.send(url, method, path, headers, body).await
+    }
+
+    fn passed_on(&self, headers: &HeaderMap) -> HeaderMap {
+        let mut passed: HeaderMap = PASSED_ON
+            .iter()
+            .filter_map(|name| Some((HeaderName::from_static(name), headers.get(*name)?.clone())))
+            .collect();
+        if let Some(id) = current_request_id().and_then(|id| HeaderValue::from_str(&id).ok()) {
+            passed.insert(REQUEST_ID_HEADER, id);
+        }
+        passed.insert(FORWARDED_HEADER, self.from.clone());
+        passed
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, Unanswered> {
         let request = self.http.request(method.clone(), format!("{}{path}", url.trim_end_matches('/')));
-        let answer = request.headers(passed_on(headers)).body(body).send().await.map_err(|error| {
+        let answer = request.headers(self.passed_on(headers)).body(body).send().await.map_err(|error| {
             tracing::debug!(url, %error, "another instance gave no answer");
             if error.is_connect() { Unanswered::NotSent } else { Unanswered::InDoubt }
         });
@@ -144,28 +184,68 @@ impl Peers {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<T, Unanswered> {
-        let response = self.ask(url, method, path, headers, body).await?;
-        if !response.status().is_success() {
-            return Err(Unanswered::NotOwner);
+        read_json(url, self.ask(url, method, path, headers, body).await?).await
+    }
+
+    /// As [`Peers::ask_json`], of an instance that is asked beside others: it must answer in time. One that did not is
+    /// left out for as long again, so that it holds nobody up who can do without its answer.
+    pub(super) async fn ask_beside_others<T: DeserializeOwned>(
+        &self,
+        url: &Arc<str>,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<T, Unanswered> {
+        if !self.may_be_asked(url) {
+            return Err(Unanswered::NotSent);
         }
-        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.map_err(|_| Unanswered::InDoubt)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            tracing::warn!(url, %error, "another instance answered in a shape of its own");
-            Unanswered::InDoubt
-        })
+        let asked = tokio::time::timeout(self.answer_within, self.ask_json(url, method, path, headers, body)).await;
+        let mut silent = self.silent.lock();
+        if asked.is_err() {
+            if silent.insert(Arc::clone(url), Instant::now() + self.answer_within).is_none() {
+                tracing::warn!(url = &**url, "another instance gives no answer; it is left out for a while");
+            }
+        } else {
+            silent.remove(url);
+        }
+        asked.unwrap_or(Err(Unanswered::InDoubt))
+    }
+
+    /// One at a time may find out whether a silent instance answers again.
+    fn may_be_asked(&self, url: &Arc<str>) -> bool {
+        let mut silent = self.silent.lock();
+        let Some(until) = silent.get_mut(url) else { return true };
+        let now = Instant::now();
+        let is_over = *until <= now;
+        if is_over {
+            *until = now + self.answer_within;
+        }
+        is_over
+    }
+
+    /// As [`Peers::ask_json`], for a question that may wait there. Such questions never keep others from being asked.
+    pub(super) async fn ask_and_wait<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        path: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<T, Unanswered> {
+        let _permit = self.waiting_permits.try_acquire().map_err(|_| Unanswered::Busy)?;
+        read_json(url, self.send(url, &Method::POST, path, headers, body).await?).await
     }
 }
 
-fn passed_on(headers: &HeaderMap) -> HeaderMap {
-    let mut passed: HeaderMap = PASSED_ON
-        .iter()
-        .filter_map(|name| Some((HeaderName::from_static(name), headers.get(*name)?.clone())))
-        .collect();
-    if let Some(id) = current_request_id().and_then(|id| HeaderValue::from_str(&id).ok()) {
-        passed.insert(REQUEST_ID_HEADER, id);
+async fn read_json<T: DeserializeOwned>(url: &str, response: Response) -> Result<T, Unanswered> {
+    if !response.status().is_success() {
+        return Err(Unanswered::NotOwner);
     }
-    passed.insert(FORWARDED_HEADER, HeaderValue::from_static("1"));
-    passed
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.map_err(|_| Unanswered::InDoubt)?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        tracing::warn!(url, %error, "another instance answered in a shape of its own");
+        Unanswered::InDoubt
+    })
 }
 
 /// What is told when too many requests are being passed on.

@@ -6,6 +6,7 @@ mod support;
 
 mod attacks;
 mod campaign;
+mod claim_keys;
 mod claims;
 mod commands;
 mod faults;

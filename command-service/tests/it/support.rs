@@ -134,6 +134,18 @@ impl App {
         self.answer(request).await
     }
 
+    /// What another instance, reached at `from`, asks on behalf of Ada.
+    pub async fn asked_by(&self, from: &str, key: Uuid, path: &str, body: &Value) -> Answer {
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer token-of-{ADA}"))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key.to_string())
+            .header("muster-forwarded", from)
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        self.answer(request).await
+    }
+
     pub async fn post_as(&self, user: &str, path: &str, body: &Value) -> Answer {
         self.send(user, Method::POST, path, None, Some(&body.to_string())).await
     }

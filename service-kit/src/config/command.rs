@@ -20,6 +20,7 @@ pub struct CommandConfig {
     pub handover_patience_ms: u64,
     pub max_forwards: usize,
     pub claim_poll_ms: u64,
+    pub peer_timeout_ms: u64,
 }
 
 impl Default for CommandConfig {
@@ -39,6 +40,7 @@ impl Default for CommandConfig {
             handover_patience_ms: 5_000,
             max_forwards: 1_024,
             claim_poll_ms: 250,
+            peer_timeout_ms: 1_000,
         }
     }
 }

@@ -36,6 +36,7 @@ fn positive(config: &Config) -> Result<(), Error> {
         ("command.handover_patience_ms", command.handover_patience_ms),
         ("command.max_forwards", command.max_forwards as u64),
         ("command.claim_poll_ms", command.claim_poll_ms),
+        ("command.peer_timeout_ms", command.peer_timeout_ms),
         ("projector.batch_max_events", projector.batch_max_events as u64),
         ("query.max_complexity", query.max_complexity as u64),
         ("query.max_depth", query.max_depth as u64),
