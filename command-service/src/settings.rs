@@ -14,6 +14,8 @@ pub struct Settings {
     pub batch_max_events: usize,
     /// How many of a project's latest command ids are remembered. A command repeated later than that is a new one.
     pub idempotency_window: usize,
+    /// How many of those are remembered in all of a partition's projects together, the latest.
+    pub idempotency_partition_window: usize,
     /// Events of a partition after which a snapshot of it is taken; none is when 0.
     pub snapshot_every_events: usize,
     /// How many finished tasks of a project stay in memory; all of them when 0.
@@ -60,6 +62,7 @@ impl Settings {
             mailbox_capacity: command.mailbox_capacity.max(1),
             batch_max_events: command.batch_max_events.max(1),
             idempotency_window: command.idempotency_window.max(1),
+            idempotency_partition_window: command.idempotency_partition_window.max(1),
             snapshot_every_events: command.snapshot_every_events,
             finished_tasks_in_memory: command.finished_tasks_in_memory,
             lease_default_ms: command.lease_default_ms,

@@ -19,7 +19,7 @@ use super::archive::Absent;
 use super::batch::Batch;
 use super::finished::Finished;
 use super::index::{Place, TaskIndex};
-use super::memory::{CommandKey, Memory, Remembered};
+use super::memory::{CommandKey, Memory, Remembered, Window};
 use super::snapshot::Image;
 use crate::settings::Settings;
 
@@ -64,7 +64,7 @@ impl Ledger {
         Self {
             projects: HashMap::new(),
             index: TaskIndex::default(),
-            memory: Memory::new(settings.idempotency_window),
+            memory: Memory::new(Window::of(settings)),
             unreadable: HashMap::new(),
             offers: Mutex::default(),
             next: LogOffset::START,
@@ -225,8 +225,8 @@ impl Ledger {
         self.events_since_snapshot
     }
 
-    pub(super) fn idempotency_window(&self) -> usize {
-        self.settings.idempotency_window
+    pub(super) fn idempotency_window(&self) -> Window {
+        Window::of(&self.settings)
     }
 
     /// What a snapshot of this moment holds; none where none can be taken. Cheap, however much that is.
@@ -238,7 +238,7 @@ impl Ledger {
         self.events_since_snapshot = 0;
         Some(Image {
             partition,
-            idempotency_window: self.settings.idempotency_window,
+            idempotency_window: self.idempotency_window(),
             next: self.next,
             last: self.last?,
             projects: self.projects.clone(),
@@ -253,7 +253,7 @@ impl Ledger {
         let mut restored = Self {
             projects: image.projects,
             index: TaskIndex::restore(image.entries),
-            memory: Memory::restore(self.settings.idempotency_window, image.recent),
+            memory: Memory::restore(self.idempotency_window(), image.recent),
             unreadable: image.unreadable,
             next: image.next,
             last: Some(image.last),

@@ -1,10 +1,10 @@
 //! The commands a partition remembers, so that a command that is sent again gets its first answer. Made from events
 //! alone, so it is the same after a restart and on another instance.
 //!
-//! It is kept small, some 200 bytes for a command, and shared with its clones: a snapshot is written from one. It must
-//! never forget a command within its project's window.
+//! It is kept small, some 210 bytes for a command, and shared with its clones: a snapshot is written from one. It must
+//! never forget a command within its project's window and the partition's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use muster_domain::id::{CommandId, EventId, ProjectId, TaskId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use crate::settings::Settings;
 
 /// A command id within its caller: one caller cannot meet, nor block, another's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,11 +38,35 @@ impl Remembered {
     }
 }
 
-/// Commands by key; the oldest of a project are forgotten beyond its window.
+/// How many commands are remembered at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Of each project, the latest.
+    pub project: usize,
+    /// Of all projects of the partition together, the latest of those.
+    pub partition: usize,
+}
+
+impl Window {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self { project: settings.idempotency_window, partition: settings.idempotency_partition_window }
+    }
+
+    /// Whether what is remembered within this window is all that `other` wants.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        self.project >= other.project && self.partition >= other.partition
+    }
+}
+
+/// Commands by key; the oldest of a project, and of the partition, are forgotten beyond the window.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    window: usize,
+    window: Window,
     recent: Recent,
+    /// Age of the oldest command of each project that has some, with the project's number.
+    oldest: BTreeSet<(u64, u32)>,
+    /// Age of the next command: they count up, over all projects.
+    next_age: u64,
     /// Where in `recent` a command is: number of its project, and its number there.
     spots: HashMap<(u32, CommandId), (u32, u32)>,
     actors: HashMap<Arc<str>, u32>,
@@ -66,6 +92,7 @@ struct Ages {
 /// A command and its answer, small.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Known {
+    age: u64,
     command_id: CommandId,
     fingerprint: Fingerprint,
     actor: u32,
@@ -77,27 +104,28 @@ struct Known {
 }
 
 impl Memory {
-    pub(crate) fn new(window: usize) -> Self {
+    pub(crate) fn new(window: Window) -> Self {
         Self::restore(window, Recent::default())
     }
 
     /// The memory that `recent` was cloned from, but for a window that may have become smaller.
-    pub(crate) fn restore(window: usize, recent: Recent) -> Self {
+    pub(crate) fn restore(window: Window, recent: Recent) -> Self {
         let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
         let actors = recent.actors.iter().enumerate().map(|(index, name)| (Arc::clone(name), number(index))).collect();
-        let ages = recent.projects.iter().enumerate();
-        let projects = ages.map(|(index, ages)| (ages.project_id, number(index))).collect();
-        let count = recent.projects.iter().map(|ages| ages.commands.len()).sum();
-        let mut memory = Self { window, recent, spots: HashMap::with_capacity(count), actors, projects };
-        for project in 0..memory.recent.projects.len() {
-            while memory.recent.projects[project].commands.len() > window {
-                memory.recent.projects[project].forget_oldest();
-            }
-            let ages = &memory.recent.projects[project];
+        let (mut projects, mut oldest, mut next_age) = (HashMap::new(), BTreeSet::new(), 0);
+        let mut spots = HashMap::with_capacity(recent.len());
+        for (project, ages) in (0..).zip(&recent.projects) {
+            projects.insert(ages.project_id, project);
+            oldest.extend(ages.commands.front().map(|known| (known.age, project)));
+            next_age = ages.commands.back().map_or(next_age, |known| next_age.max(known.age + 1));
             for (index, known) in ages.commands.iter().enumerate() {
-                let spot = (number(project), ages.first.wrapping_add(number(index)));
-                memory.spots.insert((known.actor, known.command_id), spot);
+                let spot = (project, ages.first.wrapping_add(number(index)));
+                spots.insert((known.actor, known.command_id), spot);
             }
+        }
+        let mut memory = Self { window, recent, oldest, next_age, spots, actors, projects };
+        for project in 0..number(memory.recent.projects.len()) {
+            memory.forget_beyond(project);
         }
         memory
     }
@@ -137,7 +165,13 @@ impl Memory {
         let project = self.project_number(outcome.project_id);
         let Some(ages) = self.recent.projects.get_mut(project as usize) else { return };
         let number = ages.first.wrapping_add(u32::try_from(ages.commands.len()).unwrap_or(u32::MAX));
+        let age = self.next_age;
+        self.next_age += 1;
+        if ages.commands.is_empty() {
+            self.oldest.insert((age, project));
+        }
         ages.commands.push_back(Known {
+            age,
             command_id: key.command_id,
             fingerprint: Fingerprint::of(digest),
             actor,
@@ -147,11 +181,27 @@ impl Memory {
             event_ids: outcome.event_ids.into_boxed_slice(),
             claim: outcome.claim.map(Box::new),
         });
-        let forgotten = (ages.commands.len() > self.window).then(|| ages.forget_oldest()).flatten();
         self.spots.insert((actor, key.command_id), (project, number));
-        if let Some(old) = forgotten {
-            self.spots.remove(&(old.actor, old.command_id));
+        self.forget_beyond(project);
+    }
+
+    /// Forgets what is beyond the window of a project, then what is beyond the partition's.
+    fn forget_beyond(&mut self, project: u32) {
+        while self.recent.projects.get(project as usize).is_some_and(|ages| ages.commands.len() > self.window.project) {
+            self.forget_oldest_of(project);
         }
+        while self.spots.len() > self.window.partition {
+            let Some((_, project)) = self.oldest.first().copied() else { return };
+            self.forget_oldest_of(project);
+        }
+    }
+
+    fn forget_oldest_of(&mut self, project: u32) {
+        let Some(ages) = self.recent.projects.get_mut(project as usize) else { return };
+        let Some(known) = ages.forget_oldest() else { return };
+        self.oldest.remove(&(known.age, project));
+        self.oldest.extend(ages.commands.front().map(|next| (next.age, project)));
+        self.spots.remove(&(known.actor, known.command_id));
     }
 
     fn actor_number(&mut self, name: &Arc<str>) -> u32 {
@@ -243,9 +293,49 @@ mod tests {
         }
     }
 
+    fn window(project: usize) -> Window {
+        Window { project, partition: usize::MAX }
+    }
+
+    /// The keys that are remembered, of these.
+    fn known(memory: &Memory, keys: std::ops::RangeInclusive<u128>) -> Vec<u128> {
+        keys.filter(|n| memory.get(&key(*n)).is_some()).collect()
+    }
+
+    #[test]
+    fn the_oldest_of_all_projects_is_forgotten_when_there_are_too_many_in_all() {
+        let of = |project: u128, n: u128| Outcome { project_id: ProjectId(Uuid::from_u128(project)), ..outcome(n, 1) };
+        let all = Window { project: 3, partition: 4 };
+        let (mut memory, mut unbounded) = (Memory::new(all), Memory::new(Window { project: 9, partition: 99 }));
+        // A project that was quiet for long, and two that take turns.
+        for (n, project) in (1..).zip([7, 8, 8, 9, 8, 9, 8, 8]) {
+            memory.add(&key(n), "", of(project, n));
+            unbounded.add(&key(n), "", of(project, n));
+            let expected: &[u128] = match n {
+                ..=4 => &[1, 2, 3, 4][..usize::try_from(n).unwrap()],
+                5 => &[2, 3, 4, 5],
+                6 => &[3, 4, 5, 6],
+                7 => &[4, 5, 6, 7],
+                _ => &[5, 6, 7, 8],
+            };
+            assert_eq!(known(&memory, 1..=9), expected);
+            // As if it had always been so.
+            let restored = Memory::restore(all, unbounded.recent());
+            assert_eq!(known(&restored, 1..=9), expected);
+        }
+        let mut restored = Memory::restore(all, memory.recent());
+        assert_eq!(restored.recent(), memory.recent());
+        for n in 9..=20 {
+            restored.add(&key(n), "", of(10 + n, n));
+            memory.add(&key(n), "", of(10 + n, n));
+        }
+        assert_eq!(restored.recent(), memory.recent());
+        assert_eq!(known(&restored, 1..=20), [17, 18, 19, 20]);
+    }
+
     #[test]
     fn the_oldest_of_a_project_is_forgotten_and_the_first_answer_stays() {
-        let mut memory = Memory::new(2);
+        let mut memory = Memory::new(window(2));
         for (position, n) in [1, 2, 2, 3].into_iter().enumerate() {
             memory.add(&key(n), "", outcome(n, position as u64));
         }
@@ -256,11 +346,11 @@ mod tests {
 
     #[test]
     fn what_is_restored_answers_the_same_and_goes_on_forgetting() {
-        let mut memory = Memory::new(3);
+        let mut memory = Memory::new(window(3));
         for n in 1..=5 {
             memory.add(&key(n), &hex::encode([u8::try_from(n).unwrap(); 32]), outcome(n, 7));
         }
-        let mut restored = Memory::restore(2, memory.recent());
+        let mut restored = Memory::restore(window(2), memory.recent());
         for n in [4, 5] {
             assert_eq!(restored.get(&key(n)), memory.get(&key(n)));
         }

@@ -18,6 +18,7 @@ use muster_event_log::{Error as LogError, EventLog, LogOffset, LogRecord};
 use parking_lot::RwLock;
 
 use super::ledger::Ledger;
+use super::memory::Window;
 pub(crate) use content::Image;
 use format::Error;
 
@@ -142,8 +143,9 @@ async fn fits(
     if image.partition != partition {
         return unfit(format!("it is of partition {}", image.partition));
     }
-    if image.idempotency_window < ledger.idempotency_window() {
-        return unfit(format!("it remembers {} commands of a project at most", image.idempotency_window));
+    if !image.idempotency_window.covers(ledger.idempotency_window()) {
+        let Window { project, partition } = image.idempotency_window;
+        return unfit(format!("it remembers {project} commands of a project at most, {partition} in all"));
     }
     let end = log.end(partition).await?;
     if image.next > end {

@@ -13,14 +13,14 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::super::index::{Entries, Place};
-use super::super::memory::Recent;
+use super::super::memory::{Recent, Window};
 use super::format::{self, Encoder, Error, Head};
 
 /// The committed state of a partition at one place in its log. Shares everything with the ledger it was taken from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Image {
     pub partition: u32,
-    pub idempotency_window: usize,
+    pub idempotency_window: Window,
     /// Where to read on.
     pub next: LogOffset,
     /// The event before that.
@@ -48,7 +48,7 @@ impl Image {
     pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
         let mut encoder = Encoder::new(&Head {
             partition: self.partition,
-            idempotency_window: self.idempotency_window as u64,
+            idempotency_window: self.idempotency_window,
             next: self.next,
             last: self.last,
         });
@@ -82,7 +82,7 @@ impl Image {
         let (entries, (unreadable, recent)) = others?;
         Ok(Self {
             partition: head.partition,
-            idempotency_window: usize::try_from(head.idempotency_window).unwrap_or(usize::MAX),
+            idempotency_window: head.idempotency_window,
             next: head.next,
             last: head.last,
             projects,

@@ -12,8 +12,10 @@ use muster_event_log::LogOffset;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::super::memory::Window;
+
 /// Format of the bytes. What else may change between builds is in the fingerprint.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"MUSTERSN";
 /// Of the sources the state's meaning depends on; see `build.rs`.
 const FINGERPRINT: &str = env!("MUSTER_STATE_FINGERPRINT");
@@ -44,7 +46,7 @@ pub(crate) enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     pub partition: u32,
-    pub idempotency_window: u64,
+    pub idempotency_window: Window,
     /// Where to read on.
     pub next: LogOffset,
     /// The event before that.
@@ -52,7 +54,7 @@ pub(super) struct Head {
 }
 
 /// Length of the head with its checksum, in bytes.
-const HEAD_BYTES: usize = 8 + 4 + 8 + 4 + 8 + 8 + 16 + 8 + 32;
+const HEAD_BYTES: usize = 8 + 4 + 8 + 4 + 8 + 8 + 8 + 16 + 8 + 32;
 const CHECKSUM_AT: usize = HEAD_BYTES - 32;
 
 /// Writes a snapshot, section by section.
@@ -67,7 +69,9 @@ impl Encoder {
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
         bytes.extend_from_slice(&fingerprint().to_le_bytes());
         bytes.extend_from_slice(&head.partition.to_le_bytes());
-        bytes.extend_from_slice(&head.idempotency_window.to_le_bytes());
+        for count in [head.idempotency_window.project, head.idempotency_window.partition] {
+            bytes.extend_from_slice(&(count as u64).to_le_bytes());
+        }
         bytes.extend_from_slice(&head.next.0.to_le_bytes());
         bytes.extend_from_slice(head.last.0.as_bytes());
         bytes.resize(HEAD_BYTES, 0);
@@ -112,7 +116,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Head, Vec<&[u8]>), Error> {
         return Err(Error::OtherBuild { format, fingerprint });
     }
     let partition = u32::from_le_bytes(take(&mut rest)?);
-    let idempotency_window = u64::from_le_bytes(take(&mut rest)?);
+    let mut count =
+        || -> Result<usize, Error> { Ok(usize::try_from(u64::from_le_bytes(take(&mut rest)?)).unwrap_or(usize::MAX)) };
+    let idempotency_window = Window { project: count()?, partition: count()? };
     let next = LogOffset(i64::from_le_bytes(take(&mut rest)?));
     let last = EventId(Uuid::from_bytes(take(&mut rest)?));
     let length = u64::from_le_bytes(take(&mut rest)?);
@@ -159,7 +165,12 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Error> {
 mod tests {
     use super::*;
 
-    const HEAD: Head = Head { partition: 3, idempotency_window: 9, next: LogOffset(42), last: EventId(Uuid::max()) };
+    const HEAD: Head = Head {
+        partition: 3,
+        idempotency_window: Window { project: 9, partition: 90 },
+        next: LogOffset(42),
+        last: EventId(Uuid::max()),
+    };
 
     fn sample() -> Vec<u8> {
         let mut encoder = Encoder::new(&HEAD);
@@ -196,9 +207,9 @@ mod tests {
     #[test]
     fn another_builds_is_named_as_such() {
         let mut bytes = sample();
-        bytes[8] = 2;
+        bytes[8] = 3;
         let error = open(&bytes).unwrap_err();
-        assert!(matches!(error, Error::OtherBuild { format: 2, .. }), "{error}");
+        assert!(matches!(error, Error::OtherBuild { format: 3, .. }), "{error}");
         let mut bytes = sample();
         bytes[12] ^= 1;
         assert!(matches!(open(&bytes).unwrap_err(), Error::OtherBuild { format: FORMAT, .. }));

@@ -17,7 +17,12 @@ use crate::settings::Settings;
 const WINDOW: usize = 50;
 
 fn settings() -> Arc<Settings> {
-    Arc::new(Settings { idempotency_window: WINDOW, finished_tasks_in_memory: 3, ..Settings::default() })
+    Arc::new(Settings {
+        idempotency_window: WINDOW,
+        idempotency_partition_window: 2 * WINDOW,
+        finished_tasks_in_memory: 3,
+        ..Settings::default()
+    })
 }
 
 async fn caught_up(log: &MemoryLog) -> Ledger {
@@ -96,7 +101,8 @@ async fn what_cannot_be_used_is_left_out_and_the_history_read() {
         changed(&|image| image.partition = 1),
         changed(&|image| image.next = LogOffset(1_000_000)),
         changed(&|image| image.next = image.next.next()),
-        changed(&|image| image.idempotency_window = WINDOW - 1),
+        changed(&|image| image.idempotency_window.project -= 1),
+        changed(&|image| image.idempotency_window.partition -= 1),
         changed(&|image| {
             let readable = history[0].events[0].project_id;
             image.unreadable.insert(readable, (LogOffset(1), "once".to_owned()));
