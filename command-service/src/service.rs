@@ -38,12 +38,12 @@ use asked_keys::AskedKeys;
 use key_locks::KeyLocks;
 use output::OutputLines;
 use peers::Peers;
-use resolve::TasksElsewhere;
+use resolve::KnownTasks;
 
 pub(crate) use elsewhere::{Journey, Next};
 pub use error::{Elsewhere, Error};
 pub(crate) use offers::Offers;
-pub(crate) use peers::{FORWARDED_HEADER, NOT_OWNER_HEADER, OWNER_HEADER, Original};
+pub(crate) use peers::{FORWARDED_HEADER, NOT_OWNER_HEADER, NOT_OWNER_IN_DOUBT, OWNER_HEADER, Original};
 pub(crate) use resolve::{TaskAnswer, TaskInQuestion};
 
 /// What the service is started with.
@@ -127,7 +127,7 @@ struct Inner {
     claims: KeyLocks<CommandKey>,
     asked_keys: AskedKeys,
     output: OutputLines,
-    tasks_elsewhere: TasksElsewhere,
+    known_tasks: KnownTasks,
 }
 
 impl CommandService {
@@ -157,7 +157,7 @@ impl CommandService {
             claims: KeyLocks::default(),
             asked_keys: AskedKeys::default(),
             output: OutputLines::default(),
-            tasks_elsewhere: TasksElsewhere::default(),
+            known_tasks: KnownTasks::default(),
         }))
     }
 

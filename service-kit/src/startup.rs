@@ -16,6 +16,9 @@ use crate::health::{self, ReadyFlag};
 use crate::problem::{Problem, codes};
 use crate::{Config, Readiness, Shutdown};
 
+/// In an answer of a process that is still starting: nothing was done, and nobody who knows has answered.
+pub const STARTING_HEADER: &str = "muster-starting";
+
 /// Waits between two tries, doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -42,8 +45,9 @@ impl Deferred {
     }
 }
 
-async fn starting() -> Problem {
-    Problem::new(codes::UNAVAILABLE).detail("The service is starting; /readyz says what it waits for.").retry_after_s(1)
+async fn starting() -> impl IntoResponse {
+    let problem = Problem::new(codes::UNAVAILABLE).detail("The service is starting; /readyz says what it waits for.");
+    ([(STARTING_HEADER, "true")], problem.retry_after_s(1))
 }
 
 /// Waits for the servers a process needs at its start.

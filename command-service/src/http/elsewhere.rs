@@ -12,7 +12,8 @@ use muster_service_kit::problem::read_body;
 use uuid::Uuid;
 
 use crate::service::{
-    CommandService, Elsewhere, FORWARDED_HEADER, Journey, NOT_OWNER_HEADER, Next, OWNER_HEADER, Original,
+    CommandService, Elsewhere, FORWARDED_HEADER, Journey, NOT_OWNER_HEADER, NOT_OWNER_IN_DOUBT, Next, OWNER_HEADER,
+    Original,
 };
 
 /// Handles a request here, or passes it on; again while the partition changes hands.
@@ -33,16 +34,17 @@ pub(super) async fn answer_here_or_pass_on(
             if let Ok(url) = HeaderValue::from_str(service.url()) {
                 response.headers_mut().entry(OWNER_HEADER).or_insert(url);
             }
-            return response;
+            return journey.answer(response);
         };
         if was_passed_on {
-            response.headers_mut().insert(NOT_OWNER_HEADER, HeaderValue::from_static("true"));
+            let value = if elsewhere.in_doubt { NOT_OWNER_IN_DOUBT } else { "true" };
+            response.headers_mut().insert(NOT_OWNER_HEADER, HeaderValue::from_static(value));
             return response;
         }
         // Rare, and large: kept out of what each request moves about.
         match Box::pin(service.pass_on_to_owner(&original, elsewhere, &mut journey)).await {
             Ok(Next::Here) => {}
-            Ok(Next::Answered(response)) => return response,
+            Ok(Next::Answered(response)) => return journey.answer(response),
             Err(problem) => return problem.into_response(),
         }
     }

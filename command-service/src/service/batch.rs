@@ -84,6 +84,7 @@ impl CommandService {
             match self.at_owner(away, &mut journey, |url| self.ask_owner(who, url, &open)).await {
                 Ok(Next::Here) => {}
                 Ok(Next::Answered(results)) => {
+                    journey.doubt(results.iter().any(is_in_doubt));
                     let open = items.iter_mut().map(|(_, item)| item).filter(|item| item.result.is_none());
                     for (item, result) in open.zip(results) {
                         item.result = (!is_not_owner(&result)).then_some(result);
@@ -100,7 +101,12 @@ impl CommandService {
                 }
             }
         }
-        items.into_iter().filter_map(|(index, item)| Some((index, item.result?))).collect()
+        let told = |(index, item): (usize, Item)| {
+            let mut result = item.result?;
+            journey.answer_one(&mut result);
+            Some((index, result))
+        };
+        items.into_iter().filter_map(told).collect()
     }
 
     /// Carries out what has no result yet. Where that belongs, if some of it belongs elsewhere.
@@ -137,12 +143,21 @@ impl CommandService {
         if results.len() != open.len() {
             return Err(Unanswered::InDoubt);
         }
-        if results.iter().all(is_not_owner) { Err(Unanswered::NotOwner) } else { Ok(results) }
+        match results.iter().all(is_not_owner) {
+            true if results.iter().any(is_in_doubt) => Err(Unanswered::InDoubt),
+            true => Err(Unanswered::NotOwner),
+            false => Ok(results),
+        }
     }
 }
 
 fn is_not_owner(result: &BatchResult) -> bool {
     result.problem.as_ref().is_some_and(|problem| problem.extensions.contains_key(NOT_OWNER))
+}
+
+/// Whether the command may be in the log though it was not answered.
+fn is_in_doubt(result: &BatchResult) -> bool {
+    result.problem.as_ref().is_some_and(|problem| problem.extensions.get("in_doubt") == Some(&true.into()))
 }
 
 fn refuse_rest(items: &mut [(usize, Item)], problem: &Problem) {

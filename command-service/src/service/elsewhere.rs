@@ -5,10 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use muster_schemas::api::BatchResult;
 use muster_service_kit::Problem;
 use tokio::time::Instant;
 
+use super::batch::document;
 use super::peers::{Original, Unanswered, busy};
 use super::{CommandService, Elsewhere};
 use crate::partition::Standing;
@@ -37,6 +40,24 @@ impl Journey {
     pub(crate) fn doubt(&mut self, in_doubt: bool) {
         self.in_doubt |= in_doubt;
     }
+
+    /// What the caller is told. That nothing was done by who answers last does not say so of who was asked before.
+    pub(crate) fn answer(&self, response: Response) -> Response {
+        let undone = matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if self.in_doubt && undone { in_doubt().into_response() } else { response }
+    }
+
+    /// As [`Journey::answer`], of one command of many.
+    pub(crate) fn answer_one(&self, result: &mut BatchResult) {
+        let undone = result.problem.as_ref().is_some_and(|problem| matches!(problem.status, 429 | 503));
+        if self.in_doubt && undone {
+            result.problem = Some(document(&in_doubt()));
+        }
+    }
+}
+
+fn in_doubt() -> Problem {
+    Elsewhere { partition: 0, in_doubt: true }.problem()
 }
 
 /// Where a request goes.
@@ -84,7 +105,7 @@ impl CommandService {
             if let Some(owner) = self.0.ownership.other_owner(partition) {
                 match self.unless_replaced(partition, &owner, ask(Arc::clone(&owner))).await {
                     Ok(answer) => return Ok(Next::Answered(answer)),
-                    Err(Unanswered::Busy) => return Err(busy()),
+                    Err(Unanswered::Busy) if !journey.in_doubt => return Err(busy()),
                     Err(why) => {
                         tracing::debug!(partition, owner = &*owner, %why, "a request was not answered");
                         journey.doubt(why == Unanswered::InDoubt);
@@ -138,5 +159,33 @@ impl CommandService {
             () = self.0.shutdown.triggered(), if !stops => {}
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_doubt_outlives_the_answer_of_who_did_nothing() {
+        let body = async |journey: &Journey| {
+            let answer = journey.answer(busy().into_response());
+            let bytes = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()
+        };
+        let mut journey = Journey::default();
+        assert_eq!(body(&journey).await["code"], "overloaded");
+        journey.doubt(true);
+        assert_eq!(body(&journey).await["in_doubt"], true);
+        let done = journey.answer(Response::default());
+        assert_eq!(done.status(), StatusCode::OK);
+
+        let refused = |problem: &Problem| BatchResult { outcome: None, problem: Some(document(problem)) };
+        let mut result = refused(&busy());
+        journey.answer_one(&mut result);
+        assert_eq!(result.problem.unwrap().extensions["in_doubt"], true);
+        let mut result = refused(&crate::problem::not_a_member());
+        journey.answer_one(&mut result);
+        assert_eq!(result.problem.unwrap().status, 403);
     }
 }

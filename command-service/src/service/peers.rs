@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use muster_schemas::api::IDEMPOTENCY_KEY_HEADER;
 use muster_service_kit::auth::{ON_BEHALF_OF_HEADER, SOURCE_HEADER};
 use muster_service_kit::limits::{REQUEST_ID_HEADER, current_request_id};
+use muster_service_kit::startup::STARTING_HEADER;
 use muster_service_kit::{Problem, codes};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -25,6 +26,8 @@ pub(crate) const FORWARDED_HEADER: &str = "muster-forwarded";
 pub(crate) const OWNER_HEADER: &str = "muster-owner";
 /// In an answer to an instance: ask another.
 pub(crate) const NOT_OWNER_HEADER: &str = "muster-not-owner";
+/// What that header says when the request may have been carried out nevertheless; `true` otherwise.
+pub(crate) const NOT_OWNER_IN_DOUBT: &str = "in-doubt";
 
 /// What of a request's headers travels with it. Who asks is checked again where it arrives.
 const PASSED_ON: [&str; 9] = [
@@ -160,8 +163,11 @@ impl Peers {
         metrics::counter!("muster_command_forwards_total", "outcome" => if answer.is_ok() { "answered" } else { "lost" })
             .increment(1);
         let answer = answer?;
-        if answer.headers().contains_key(NOT_OWNER_HEADER) {
-            return Err(Unanswered::NotOwner);
+        match answer.headers().get(NOT_OWNER_HEADER) {
+            Some(value) if value == NOT_OWNER_IN_DOUBT => return Err(Unanswered::InDoubt),
+            Some(_) => return Err(Unanswered::NotOwner),
+            None if answer.headers().contains_key(STARTING_HEADER) => return Err(Unanswered::NotOwner),
+            None => {}
         }
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = answer.bytes().await.map_err(|_| Unanswered::InDoubt)?;
@@ -265,5 +271,37 @@ impl Original {
         *request.extensions_mut() = extensions.clone();
         request.extensions_mut().insert(Arc::clone(self));
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::response::IntoResponse;
+    use axum::routing::post;
+    use muster_service_kit::{Readiness, startup::Deferred};
+
+    use super::*;
+
+    async fn told_by(router: Router) -> Result<Response, Unanswered> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let peers = Peers::new("http://here", 1, Duration::from_secs(5));
+        peers.ask(&url, &Method::POST, "/", &HeaderMap::new(), Bytes::new()).await
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_of_the_owner_is_no_answer() {
+        let starting = Deferred::default().router(Readiness::new());
+        assert_eq!(told_by(starting).await.unwrap_err(), Unanswered::NotOwner);
+        let says = |value: &'static str| {
+            let answer = move || async move { ([(NOT_OWNER_HEADER, value)], busy()).into_response() };
+            Router::new().route("/", post(answer))
+        };
+        assert_eq!(told_by(says("true")).await.unwrap_err(), Unanswered::NotOwner);
+        assert_eq!(told_by(says(NOT_OWNER_IN_DOUBT)).await.unwrap_err(), Unanswered::InDoubt);
+        let owner = Router::new().route("/", post(|| async { busy() }));
+        assert_eq!(told_by(owner).await.unwrap().status(), 429);
     }
 }

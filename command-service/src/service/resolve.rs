@@ -20,7 +20,7 @@ use super::{CommandService, Error, Who};
 use crate::partition::{Handle, Ledger};
 use crate::problem::{not_a_members_task, recovering, task_not_found};
 
-/// Tasks of other instances that are remembered.
+/// Tasks of which the project is remembered.
 const TASKS_KEPT: usize = 10_000;
 
 /// A task whose project is asked for.
@@ -64,12 +64,12 @@ pub(crate) struct TaskAnswer {
     pub partitions: Vec<u32>,
 }
 
-/// Projects of tasks in partitions of other instances, for each who was told. A task never changes its project, so what is
-/// known stays true; another user may know another task of that id.
+/// Projects of tasks as all instances together told them, for each who was told. A task never changes its project, so what
+/// is known stays true; another user may know another task of that id.
 #[derive(Default)]
-pub(super) struct TasksElsewhere(Mutex<HashMap<(TaskInQuestion, String), ProjectId>>);
+pub(super) struct KnownTasks(Mutex<HashMap<(TaskInQuestion, String), ProjectId>>);
 
-impl TasksElsewhere {
+impl KnownTasks {
     fn get(&self, who: &Who, asked: TaskInQuestion) -> Option<ProjectId> {
         self.0.lock().get(&(asked, who.actor.user.clone())).copied()
     }
@@ -119,22 +119,26 @@ impl CommandService {
                 return Ok(project_id);
             }
             // Its owner looks whether the caller may still know.
-            let elsewhere = self.0.tasks_elsewhere.get(who, asked);
+            let elsewhere = self.0.known_tasks.get(who, asked);
             if let Some(project_id) = elsewhere.filter(|project_id| !self.partition_of(*project_id).is_serving()) {
                 return Ok(project_id);
             }
             let mut answers: Vec<TaskAnswer> = vec![self.task_here(who, asked).await];
             answers.extend(self.ask_others(who, &Method::GET, &path, Bytes::new()).await);
-            if let Some(project_id) = only_project(&answers, task_id)? {
-                if !self.partition_of(project_id).is_serving() {
-                    self.0.tasks_elsewhere.add(who, asked, project_id);
+            let all = self.are_all(answers.iter().flat_map(|answer| &answer.partitions));
+            match only_project(&answers, task_id)? {
+                // Who has not answered may have a task of that id too: the same command must not go here once, there
+                // the next time.
+                Some(project_id) if all || answers.iter().any(|answer| answer.has_run) => {
+                    self.0.known_tasks.add(who, asked, project_id);
+                    return Ok(project_id);
                 }
-                return Ok(project_id);
-            }
-            if self.are_all(answers.iter().flat_map(|answer| &answer.partitions)) {
-                // An admin may know of every task, so for an admin there is none.
-                let problem = if who.actor.admin { task_not_found(task_id) } else { not_a_members_task() };
-                return Err(problem.into());
+                None if all => {
+                    // An admin may know of every task, so for an admin there is none.
+                    let problem = if who.actor.admin { task_not_found(task_id) } else { not_a_members_task() };
+                    return Err(problem.into());
+                }
+                _ => {}
             }
             if !self.wait_for_others(deadline).await {
                 return Err(recovering().into());
@@ -162,8 +166,11 @@ impl CommandService {
         if known.len() > 1 {
             return Err(several_tasks(asked.task_id));
         }
-        let sure = known.pop().filter(|(_, has_run)| *has_run || asked.run_id.is_none());
-        Ok(sure.map(|(project_id, _)| project_id))
+        let Some((project_id, has_run)) = known.pop() else { return Ok(None) };
+        let no_other = || self.served().count() == self.0.partitions.len();
+        let sure =
+            has_run || asked.run_id.is_none() && no_other() || self.0.known_tasks.get(who, asked) == Some(project_id);
+        Ok(sure.then_some(project_id))
     }
 
     /// The projects the caller may know of that have a task of that id, and whether it has the run that is meant: only

@@ -26,6 +26,26 @@ fn owner(answer: &Answer) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_command_never_goes_to_two_tasks_of_one_id_at_two_instances() {
+    let pair = Pair::divided(memory(2)).await;
+    let (near, far) = (pair.one.project_in(0).await, pair.one.project_in(1).await);
+    let task = Uuid::now_v7();
+    for project in [near, far] {
+        let body = json!({ "title": "Twin", "task_id": task });
+        pair.one.post(&format!("/api/projects/{project}/tasks"), &body).await.ok();
+    }
+    let (key, before) = (Uuid::now_v7(), pair.one.events().await.len());
+    for app in pair.each() {
+        let path = format!("/api/tasks/{task}/prompt");
+        let several = app.post_with_key(key, &path, &json!({ "message": "x" })).await;
+        assert_eq!(several.refused(400, "invalid_argument").body["field"], "task_id");
+    }
+    assert_eq!(pair.one.events().await.len(), before);
+    let path = format!("/api/projects/{far}/tasks/{task}/prompt");
+    pair.one.post_with_key(key, &path, &json!({ "message": "x" })).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_instance_takes_any_request_and_says_who_owns() {
     let pair = Pair::divided(memory(3)).await;
     for (partition, url) in [(0, &pair.one.url), (1, &pair.two.url), (2, &pair.two.url)] {
