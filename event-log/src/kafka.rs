@@ -57,6 +57,7 @@ struct Inner {
 impl KafkaLog {
     /// Connects, creates the topics when there are none, and registers this build's schemas.
     pub async fn connect(config: &KafkaConfig) -> Result<Self, Error> {
+        crate::stalls::show();
         let topics = topics::Topics::new(&config.topic_prefix);
         reach::brokers(config).await?;
         topics::ensure(config, &topics).await?;
