@@ -134,6 +134,19 @@ async fn the_id_of_a_strangers_project_is_not_to_be_had() {
     assert_eq!(app.post_as(BOB, "/api/commands", &request).await.refused(403, "forbidden").body, other.body);
     let batch = app.post_as(BOB, "/api/commands/batch", &json!([request])).await.ok();
     assert_eq!(batch.body[0]["problem"], other.body);
+    // What creates nothing in any case tells nothing about the id.
+    for wrong in [json!({ "repository_path": "repo" }), json!({ "default_branch": "" })] {
+        let create = |id: ProjectId| {
+            let mut body = body.clone();
+            body["project_id"] = json!(id);
+            body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+            body
+        };
+        let taken = app.post_as(BOB, "/api/projects", &create(project)).await;
+        let free = app.post_as(BOB, "/api/projects", &create(ProjectId(Uuid::now_v7()))).await;
+        assert_eq!((taken.status, &taken.body), (free.status, &free.body));
+        assert!(taken.status.is_client_error());
+    }
     assert_eq!(app.events().await, before);
     app.post("/api/projects", &body).await.refused(409, "project_exists");
     app.post_as(ROOT, "/api/projects", &body).await.refused(409, "project_exists");

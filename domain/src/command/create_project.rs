@@ -31,9 +31,6 @@ fn main_branch() -> String {
 
 impl Decide for CreateProject {
     fn decide(&self, state: &ProjectState, ctx: &mut Context<'_>) -> Result<Vec<Draft>, Rejection> {
-        if state.project.is_some() {
-            return Err(Rejection::ProjectExists);
-        }
         ctx.limits.title("name", &self.name)?;
         ctx.limits.text("repository_path", &self.repository_path)?;
         if !self.repository_path.starts_with('/') {
@@ -41,6 +38,10 @@ impl Decide for CreateProject {
         }
         ctx.limits.title("default_branch", &self.default_branch)?;
         check_settings(&self.settings, ctx)?;
+        // Last, so that a command that creates nothing in any case does not tell whether the id is taken.
+        if state.project.is_some() {
+            return Err(Rejection::ProjectExists);
+        }
         Ok(vec![Draft {
             task_id: None,
             data: ProjectCreated {
