@@ -2,6 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
 use muster_schemas::api::{BatchItem, BatchResult, CommandRequest};
 use muster_service_kit::{Problem, ProblemBytes, codes};
 
@@ -18,12 +21,13 @@ pub(super) async fn execute(
     service.execute(&who, key, request).await
 }
 
-/// Each command is answered on its own. Those of one project are carried out in the order they are given.
+/// Each command is answered on its own. Those of one project are carried out in the order they are given. Where some are
+/// to be sent again, `Retry-After` says when.
 pub(super) async fn batch(
     State(service): State<CommandService>,
     Asked { who, .. }: Asked,
     ProblemBytes(body): ProblemBytes,
-) -> Result<Json<Vec<BatchResult>>, Problem> {
+) -> Result<Response, Problem> {
     let items: Vec<BatchItem> = shapes().list("BatchItem").parse(&body)?;
     let max = service.settings().bulk_max_commands;
     if items.len() > max {
@@ -32,5 +36,12 @@ pub(super) async fn batch(
             .with("limit", "commands per batch")
             .with("limit_value", max));
     }
-    Ok(Json(service.execute_all(&who, items).await))
+    let results = service.execute_all(&who, items).await;
+    let is_later = |result: &BatchResult| result.problem.as_ref().is_some_and(|told| matches!(told.status, 429 | 503));
+    let later = results.iter().any(is_later);
+    let mut response = Json(results).into_response();
+    if later {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    Ok(response)
 }

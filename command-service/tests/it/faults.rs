@@ -119,6 +119,21 @@ async fn a_full_mailbox_is_said_at_once() {
 }
 
 #[tokio::test]
+async fn a_batch_of_which_not_all_was_taken_says_when_to_come_again() {
+    let settings = Settings { mailbox_capacity: 2, ..Settings::default() };
+    let app = App::with(Arc::new(FaultyLog::new(1)), settings).await;
+    let project = app.project().await;
+    let command = json!({ "project_id": project, "command": { "type": "create_task", "title": "x" } });
+    let all = app.post("/api/commands/batch", &json!(vec![&command; 10])).await.ok();
+    let codes: Vec<_> = all.body.as_array().unwrap().iter().map(|result| &result["problem"]["code"]).collect();
+    let overloaded = codes.iter().filter(|code| **code == "overloaded").count();
+    assert!((1..10).contains(&overloaded), "{codes:?}");
+    assert_eq!(all.headers["retry-after"], "1");
+    let one = app.post("/api/commands/batch", &json!([command])).await.ok();
+    assert!(!one.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
 async fn two_instances_fence_each_other_and_no_command_is_lost_or_twice() {
     let log = MemoryLog::new(1);
     let one = App::over(Arc::new(log.clone())).await;
