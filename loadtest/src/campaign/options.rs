@@ -112,7 +112,8 @@ pub struct Options {
     pub bin_dir: PathBuf,
     /// A mutant of the services that should be noticed.
     pub mutant: Option<String>,
-    /// Where logs, history and data are left. Without it they are removed when nothing was violated.
+    /// Where logs, history and data are left. Without it they are removed when it came to its end and nothing was
+    /// violated.
     pub keep: Option<PathBuf>,
     /// Servers that start sooner and run slower.
     pub short_lived: bool,

@@ -47,7 +47,8 @@ pub struct Arguments {
     /// A mutant of the services that must be noticed (programs built with the feature `mutants`).
     #[arg(long)]
     mutant: Option<String>,
-    /// Keeps history, logs and data in this new folder. Without it they are kept only when something is violated.
+    /// Keeps history, logs and data in this new folder. Without it they are kept only when something is
+    /// violated or the campaign breaks off.
     #[arg(long)]
     keep: Option<PathBuf>,
     /// Writes the report as JSON to this file too.
