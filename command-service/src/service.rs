@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use muster_domain::command::{Command, RenewLease};
 use muster_domain::decide::{Actor, Outcome, Request};
-use muster_domain::id::{CommandId, ProjectId, RunId, TaskId};
+use muster_domain::id::{CommandId, ProjectId, RunId};
 use muster_domain::model::Source;
 use muster_domain::rejection::Rejection;
 use muster_event_log::EventLog;
@@ -184,7 +184,8 @@ impl CommandService {
         Ok(Submitted { outcome: accepted.outcome, repeated: accepted.repeated })
     }
 
-    /// Keeps a lease alive.
+    /// Keeps a lease alive. A heartbeat that is sent again gets the end its own renewal gave, whatever became of the
+    /// lease since.
     pub async fn heartbeat(
         &self,
         who: &Who,
@@ -195,25 +196,11 @@ impl CommandService {
         let HeartbeatRequest { task_id, fencing_token, lease_duration_ms } = request;
         let lease_duration_ms = lease_duration_ms.unwrap_or(self.0.settings.lease_default_ms);
         let command = RenewLease { task_id, run_id, fencing_token, lease_duration_ms };
-        let submitted = self.execute(who, key, CommandRequest::of(command)).await?;
-        let position = submitted.outcome.position;
-        let project_id = submitted.outcome.project_id;
-        let expires = self.lease_end(project_id, task_id, run_id);
-        // None when the partition was given back in this moment.
-        let lease_expires_at =
-            expires.unwrap_or_else(|| (chrono::Utc::now() + Duration::from_millis(lease_duration_ms)).into());
+        let Outcome { lease_expires_at, position, .. } =
+            self.execute(who, key, CommandRequest::of(command)).await?.outcome;
+        // A renewal that is accepted is an event. Without one no time would be true.
+        let lease_expires_at = lease_expires_at.ok_or_else(|| Problem::internal("a renewal without its event"))?;
         Ok(HeartbeatResponse { lease_expires_at, position })
-    }
-
-    fn lease_end(
-        &self,
-        project_id: ProjectId,
-        task_id: TaskId,
-        run_id: RunId,
-    ) -> Option<muster_domain::time::Timestamp> {
-        let ledger = self.partition_of(project_id).committed();
-        let run = ledger.project(project_id)?.tasks.get(&task_id)?.run(run_id)?;
-        run.lease.as_ref().map(|lease| lease.expires_at)
     }
 
     /// Sends a command to its partition, and counts what it came to.

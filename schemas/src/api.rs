@@ -167,10 +167,11 @@ pub struct HeartbeatRequest {
     pub lease_duration_ms: Option<u64>,
 }
 
-/// The answer to a heartbeat. A lease that is lost (expired, cancelled, given to another) is `stale_fencing_token`.
+/// The answer to a heartbeat, the same each time it is sent with the same key. A lease that is lost (expired, cancelled,
+/// given to another) is `stale_fencing_token` to a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeartbeatResponse {
-    /// When the lease ends unless renewed again.
+    /// When the lease ends by this heartbeat, unless another came after it.
     pub lease_expires_at: Timestamp,
     /// Position of the project after it.
     pub position: u64,

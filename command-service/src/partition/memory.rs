@@ -1,16 +1,17 @@
 //! The commands a partition remembers, so that a command that is sent again gets its first answer. Made from events
 //! alone, so it is the same after a restart and on another instance.
 //!
-//! It is kept small, some 210 bytes for a command, and shared with its clones: a snapshot is written from one. It must
+//! It is kept small, some 220 bytes for a command, and shared with its clones: a snapshot is written from one. It must
 //! never forget a command within its project's window and the partition's.
 
 use std::collections::{BTreeSet, HashMap};
-use std::num::NonZeroU64;
+use std::num::{NonZeroI64, NonZeroU64};
 use std::sync::Arc;
 
 use imbl::Vector;
 use muster_domain::decide::{ClaimOutcome, Outcome};
 use muster_domain::id::{CommandId, EventId, ProjectId, TaskId};
+use muster_domain::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -101,6 +102,8 @@ struct Known {
     position: u64,
     event_ids: Box<[EventId]>,
     claim: Option<Box<ClaimOutcome>>,
+    /// In microseconds; no lease ends at the epoch.
+    lease_expires_at: Option<NonZeroI64>,
 }
 
 impl Memory {
@@ -152,6 +155,7 @@ impl Memory {
             position: known.position,
             event_ids: known.event_ids.to_vec(),
             claim: known.claim.as_deref().cloned(),
+            lease_expires_at: known.lease_expires_at.map(|micros| Timestamp::from_micros(micros.get())),
         };
         Some(Remembered { fingerprint: known.fingerprint, outcome })
     }
@@ -180,6 +184,7 @@ impl Memory {
             position: outcome.position,
             event_ids: outcome.event_ids.into_boxed_slice(),
             claim: outcome.claim.map(Box::new),
+            lease_expires_at: outcome.lease_expires_at.and_then(|end| NonZeroI64::new(end.as_micros())),
         });
         self.spots.insert((actor, key.command_id), (project, number));
         self.forget_beyond(project);
@@ -290,6 +295,7 @@ mod tests {
             position,
             event_ids: Vec::new(),
             claim: None,
+            lease_expires_at: None,
         }
     }
 
@@ -347,13 +353,17 @@ mod tests {
     #[test]
     fn what_is_restored_answers_the_same_and_goes_on_forgetting() {
         let mut memory = Memory::new(window(3));
-        for n in 1..=5 {
+        for n in 1..=4 {
             memory.add(&key(n), &hex::encode([u8::try_from(n).unwrap(); 32]), outcome(n, 7));
         }
+        let renewed =
+            Outcome { lease_expires_at: Some(Timestamp::from_micros(1_700_000_000_123_456)), ..outcome(5, 7) };
+        memory.add(&key(5), &hex::encode([5; 32]), renewed.clone());
         let mut restored = Memory::restore(window(2), memory.recent());
         for n in [4, 5] {
             assert_eq!(restored.get(&key(n)), memory.get(&key(n)));
         }
+        assert_eq!(restored.get(&key(5)).unwrap().outcome, renewed);
         assert!(restored.get(&key(4)).unwrap().is_of(&hex::encode([4; 32])));
         assert!(!restored.get(&key(4)).unwrap().is_of("another"));
         restored.add(&key(6), "", outcome(6, 8));

@@ -108,6 +108,7 @@ impl Speculation {
             position: state.map_or(0, |state| state.position),
             event_ids: Vec::new(),
             claim: None,
+            lease_expires_at: None,
         }
     }
 }

@@ -112,9 +112,16 @@ fn any_command(chance: &mut Chance, speculation: &Speculation, project: ProjectI
             }
             let (run_id, task_id) = leases[chance.below(leases.len())];
             let run = state.task(task_id).and_then(|task| task.run(run_id)).unwrap();
+            let fencing_token = run.lease.as_ref().unwrap().fencing_token;
+            if chance.below(8) == 0 {
+                return json!({
+                    "type": "renew_lease", "task_id": task_id, "run_id": run_id, "fencing_token": fencing_token,
+                    "lease_duration_ms": 60_000,
+                });
+            }
             json!({
-                "type": "report_run", "task_id": task_id, "run_id": run_id,
-                "fencing_token": run.lease.as_ref().unwrap().fencing_token, "reports": reports(chance, run.role),
+                "type": "report_run", "task_id": task_id, "run_id": run_id, "fencing_token": fencing_token,
+                "reports": reports(chance, run.role),
             })
         }
     }

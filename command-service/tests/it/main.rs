@@ -13,6 +13,7 @@ mod faults;
 mod fields;
 mod finished;
 mod foreign;
+mod heartbeats;
 mod idempotency;
 mod instances;
 mod kafka;

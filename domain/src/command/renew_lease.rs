@@ -65,6 +65,7 @@ mod tests {
         let scenario = scenario.after_ms(700).when(renew.clone()).then_events(&["lease.renewed"]);
         let lease = scenario.state.tasks[&task_id(1)].run(claim.run_id).unwrap().lease.clone().unwrap();
         assert_eq!(lease.expires_at, scenario.now.plus_ms(5000));
+        assert_eq!(scenario.outcome().lease_expires_at, Some(lease.expires_at));
         scenario.when(RenewLease { fencing_token: 99, ..renew }).then_rejected("stale_fencing_token");
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Event, EventData};
 use crate::id::{CommandId, EventId, ProjectId, RunId, SubtaskId, TaskId};
 use crate::model::Role;
+use crate::time::Timestamp;
 
 /// What an accepted command came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Outcome {
     pub event_ids: Vec<EventId>,
     /// What was claimed, for a claim.
     pub claim: Option<ClaimOutcome>,
+    /// When the lease it renewed was to end from then on, for a heartbeat; other answers do not have the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_expires_at: Option<Timestamp>,
 }
 
 /// What a claim gave.
@@ -53,6 +57,7 @@ impl Outcome {
             position: 0,
             event_ids: Vec::new(),
             claim: None,
+            lease_expires_at: None,
         };
         for event in std::iter::once(first).chain(events) {
             outcome.add(event);
@@ -69,14 +74,20 @@ impl Outcome {
         if event.task_id.is_some() && self.task_id == event.task_id {
             self.sequence = Some(event.sequence);
         }
-        if let EventData::WorkAssigned(assigned) = &event.data {
-            self.claim = Some(ClaimOutcome {
-                run_id: assigned.run_id,
-                role: assigned.role,
-                subtask_id: assigned.subtask_id,
-                fencing_token: assigned.fencing_token,
-                lease_duration_ms: assigned.lease_duration_ms,
-            });
+        match &event.data {
+            EventData::WorkAssigned(assigned) => {
+                self.claim = Some(ClaimOutcome {
+                    run_id: assigned.run_id,
+                    role: assigned.role,
+                    subtask_id: assigned.subtask_id,
+                    fencing_token: assigned.fencing_token,
+                    lease_duration_ms: assigned.lease_duration_ms,
+                });
+            }
+            EventData::LeaseRenewed(renewed) => {
+                self.lease_expires_at = Some(event.timestamp.plus_ms(renewed.lease_duration_ms));
+            }
+            _ => {}
         }
     }
 }

@@ -38,5 +38,6 @@ async fn nothing(_caller: Caller, ProblemJson(request): ProblemJson<CommandReque
         position: 1_000,
         event_ids: vec![EventId(id)],
         claim: None,
+        lease_expires_at: None,
     })
 }

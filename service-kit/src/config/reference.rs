@@ -54,7 +54,7 @@ reference! {
     "command.batch_max_events": "Most events in one append to the log.",
     "command.title_max_bytes": "Longest title, in bytes of UTF-8.",
     "command.description_max_bytes": "Longest description, in bytes of UTF-8.",
-    "command.idempotency_window": "How many of a project's latest command ids are remembered, so that a repeated command gets its first answer. Each takes some 210 bytes of memory.",
+    "command.idempotency_window": "How many of a project's latest command ids are remembered, so that a repeated command gets its first answer. Each takes some 220 bytes of memory.",
     "command.idempotency_partition_window": "How many of those are remembered at most in all projects of a partition together: beyond it the oldest are forgotten, whichever project's they are, and a project may remember fewer than `command.idempotency_window`. It bounds the memory of a partition.",
     "command.snapshot_every_events": "Events of a partition after which a snapshot of its state is kept, so that another instance takes it over without reading the whole history; 0 keeps none. Large partitions wait for more events.",
     "command.finished_tasks_in_memory": "How many finished tasks of a project stay in memory, the newest; others are read from the log when a command is about them. 0 keeps all.",

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::super::memory::Window;
 
 /// Format of the bytes. What else may change between builds is in the fingerprint.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const MAGIC: &[u8; 8] = b"MUSTERSN";
 /// Of the sources the state's meaning depends on; see `build.rs`.
 const FINGERPRINT: &str = env!("MUSTER_STATE_FINGERPRINT");
@@ -207,9 +207,9 @@ mod tests {
     #[test]
     fn another_builds_is_named_as_such() {
         let mut bytes = sample();
-        bytes[8] = 3;
+        bytes[8] = 4;
         let error = open(&bytes).unwrap_err();
-        assert!(matches!(error, Error::OtherBuild { format: 3, .. }), "{error}");
+        assert!(matches!(error, Error::OtherBuild { format: 4, .. }), "{error}");
         let mut bytes = sample();
         bytes[12] ^= 1;
         assert!(matches!(open(&bytes).unwrap_err(), Error::OtherBuild { format: FORMAT, .. }));

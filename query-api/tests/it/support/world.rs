@@ -128,6 +128,7 @@ impl World {
             position,
             event_ids: Vec::new(),
             claim: None,
+            lease_expires_at: None,
         });
         inner.answers.insert(command_id, outcome.clone());
         for event in events {
