@@ -48,6 +48,10 @@ impl ReadStore {
         // Nothing was asked of it.
         drop(connection.close().await);
         let pool = PgPoolOptions::new()
+            // With either, a task of sqlx 0.9 looks for old connections, and may spin for ever: its count of idle ones can
+            // be below zero for a moment, which it takes for 2^64.
+            .idle_timeout(None)
+            .max_lifetime(None)
             .max_connections(max_connections)
             .acquire_timeout(CONNECT_WITHIN)
             .connect_with(options)

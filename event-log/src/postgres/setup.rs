@@ -45,7 +45,7 @@ pub(super) async fn prepare(config: &PostgresConfig) -> Result<(), Error> {
     // A pool would keep the reason why there is no connection to itself.
     let connection = async { options.connect().await.map_err(|error| errors::of_connection(&error)) };
     let connection = errors::within(timeout, "partitions", connection).await?;
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(timeout).connect_with(options).await;
+    let pool = pool_options().max_connections(1).acquire_timeout(timeout).connect_with(options).await;
     let pool = pool.map_err(|error| errors::of_connection(&error))?;
     // Nothing was asked of it.
     drop(connection.close().await);
@@ -55,9 +55,16 @@ pub(super) async fn prepare(config: &PostgresConfig) -> Result<(), Error> {
     Ok(())
 }
 
+/// Connections stay for as long as they work: the task of sqlx 0.9 that looks for old ones counts idle connections with a
+/// counter that may be below zero for a moment, takes that for 2^64, and then spins for ever on a thread of the runtime.
+/// Without a time limit there is no such task.
+fn pool_options() -> PgPoolOptions {
+    PgPoolOptions::new().idle_timeout(None).max_lifetime(None)
+}
+
 pub(super) async fn pool(config: &PostgresConfig) -> Result<PgPool, Error> {
     let options = bounded(options(config)?, config);
-    PgPoolOptions::new()
+    pool_options()
         .max_connections(config.max_connections.max(2))
         .acquire_timeout(Duration::from_millis(config.request_timeout_ms))
         // An acknowledged append survives a crash, whatever the database's default is.

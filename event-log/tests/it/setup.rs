@@ -8,10 +8,10 @@ use muster_event_log::kafka::{KafkaConfig, KafkaLog};
 use muster_event_log::postgres::{PostgresConfig, PostgresLog};
 use muster_event_log::{AgentOutput, Error, EventLog, OutputStream};
 use muster_schemas::schema_for;
-use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::harness::{DEADLINE, postgres::Postgres};
+use crate::harness::DEADLINE;
+use crate::harness::postgres::{Postgres, pool};
 
 #[tokio::test]
 async fn postgres_refuses_another_number_of_partitions() {
@@ -45,7 +45,7 @@ async fn postgres_refuses_a_schema_that_is_incompatible_with_those_in_use() {
     let mut earlier: serde_json::Value = serde_json::from_str(schema_for("run.failed").unwrap().json).unwrap();
     let data = earlier["fields"].as_array_mut().unwrap().last_mut().unwrap();
     data["type"]["fields"].as_array_mut().unwrap().last_mut().unwrap()["type"] = "string".into();
-    let sql = PgPool::connect(&url).await.unwrap();
+    let sql = pool(&url).await;
     sqlx::query("UPDATE muster_log.schemas SET avsc = $1 WHERE subject = 'run.failed'")
         .bind(earlier.to_string())
         .execute(&sql)
@@ -71,7 +71,7 @@ async fn postgres_removes_old_output_alone() {
         content: String::new(),
     };
     log.append_output((1..=3000).map(line).collect()).await.unwrap();
-    let sql = PgPool::connect(&harness.config.url).await.unwrap();
+    let sql = pool(&harness.config.url).await;
     // Fifty lines a day, the last of them now.
     sqlx::query("UPDATE muster_log.agent_output SET appended_at = now() - make_interval(mins => (3000 - line_number::int) * 1440 / 50)")
         .execute(&sql)

@@ -9,6 +9,7 @@ use muster_domain::id::ProjectId;
 use muster_domain::time::Timestamp;
 use muster_event_log::postgres::{PostgresConfig, PostgresLog};
 use muster_event_log::{DeadLetter, EventLog, LogOffset};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Row};
 
 use super::{Harness, PARTITIONS, Repeats, unknown_datum, unknown_schema};
@@ -18,10 +19,15 @@ pub struct Postgres {
     sql: PgPool,
 }
 
+/// Connections without a time limit, as the log's own, and for the same reason.
+pub async fn pool(url: &str) -> PgPool {
+    PgPoolOptions::new().idle_timeout(None).max_lifetime(None).connect(url).await.expect("a database")
+}
+
 impl Postgres {
     pub async fn start() -> Self {
         let url = muster_test_kit::fresh_database("event_log").await;
-        let sql = PgPool::connect(&url).await.expect("a database");
+        let sql = pool(&url).await;
         // Polling is far away, so that a subscription that is not woken shows.
         let config = PostgresConfig {
             partitions: PARTITIONS,
