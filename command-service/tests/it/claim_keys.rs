@@ -93,44 +93,63 @@ async fn what_is_being_written_is_not_claimed_again_when_its_caller_has_gone() {
     }
 }
 
-/// Claims in partition 0 and loses the answer; the partition goes to the second instance, whose `window` it is asked in.
-async fn asked_again_while_the_partition_changes_hands(
-    log: Arc<dyn EventLog>,
-    begin: impl AsyncFn(),
-    window: impl AsyncFn(&tokio::task::JoinHandle<Answer>),
-) {
-    let pair = patient_pair(log).await;
-    let urgent = work_in_both(&pair).await;
+/// Claims in partition 0 by a key of the second instance, and loses the answer. What was answered, and the same again.
+async fn claimed_and_lost(pair: &Arc<Pair>) -> (Answer, impl Fn() -> tokio::task::JoinHandle<Answer> + use<>) {
+    let urgent = work_in_both(pair).await;
     let (key, body) = (key_at(1, 2), claim_body(0, None));
     let first = pair.two.post_with_key(key, "/api/claims", &body).await.ok();
     assert_eq!(first.body["task_id"], urgent);
-    begin().await;
-    // The first instance is not told: it is dead, or asleep.
+    let pair = Arc::clone(pair);
+    (first, move || claim(&pair, true, key, &body))
+}
+
+/// Gives partition 0 to the second instance, and does not tell the first: it is dead, or asleep. Until the second knows
+/// that the first is to be asked no more.
+async fn replace_the_first(pair: &Pair) {
     pair.board.steal(0, &pair.two.url);
-    let again = claim(&pair, true, key, &body);
-    window(&again).await;
-    assert_eq!(again.await.unwrap().ok().body, first.body);
-    assert_eq!(assigned(&pair.two).await, 1);
+    eventually(PATIENCE, || async { pair.two.service.partitions()[0].owner.as_ref() == Some(&pair.two.url) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_waits_for_what_a_partition_that_changes_hands_knows() {
     let log = FaultyLog::new(2);
-    let begin = async || log.hold_reads(true);
-    let window = async |again: &tokio::task::JoinHandle<Answer>| {
-        eventually(PATIENCE, || async { log.reads_held() > 0 }).await;
-        // Whoever answers now is the first instance, which does not know that it was replaced: with what it gave before.
-        happens(|| again.is_finished()).await;
-        log.hold_reads(false);
-    };
-    asked_again_while_the_partition_changes_hands(Arc::new(log.clone()), begin, window).await;
+    let pair = patient_pair(Arc::new(log.clone())).await;
+    let (first, again) = claimed_and_lost(&pair).await;
+    log.hold_reads(true);
+    replace_the_first(&pair).await;
+    let again = again();
+    eventually(PATIENCE, || async { log.reads_held() > 0 }).await;
+    assert!(!happens(|| again.is_finished()).await, "it was answered before the history was read");
+    log.hold_reads(false);
+    assert_eq!(again.await.unwrap().ok().body, first.body);
+    assert_eq!(assigned(&pair.two).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_it_does_over_a_log_in_postgres() {
+async fn an_owner_that_was_not_told_yet_repeats_what_it_gave_before() {
+    let log = FaultyLog::new(2);
+    let pair = patient_pair(Arc::new(log.clone())).await;
+    let (first, again) = claimed_and_lost(&pair).await;
+    log.hold_reads(true);
+    // The second takes the partition over, and has not seen yet that it is nobody else's.
+    pair.board.have_taken(0, &pair.two.url);
+    eventually(PATIENCE, || async { log.reads_held() > 0 }).await;
+    let early = tokio::time::timeout(PATIENCE, again()).await.expect("the first instance answers").unwrap().ok();
+    assert_eq!((&early.body, log.reads_held() > 0), (&first.body, true));
+    replace_the_first(&pair).await;
+    log.hold_reads(false);
+    assert_eq!(again().await.unwrap().ok().body, first.body);
+    assert_eq!(assigned(&pair.two).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_is_known_over_a_log_in_postgres_when_its_partition_has_changed_hands() {
     let config = PostgresConfig { partitions: 2, ..PostgresConfig::new(fresh_database("command").await) };
-    let log = Arc::new(PostgresLog::connect(&config).await.unwrap());
-    asked_again_while_the_partition_changes_hands(log, async || {}, async |_| {}).await;
+    let pair = patient_pair(Arc::new(PostgresLog::connect(&config).await.unwrap())).await;
+    let (first, again) = claimed_and_lost(&pair).await;
+    replace_the_first(&pair).await;
+    assert_eq!(again().await.unwrap().ok().body, first.body);
+    assert_eq!(assigned(&pair.two).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -93,7 +93,7 @@ async fn a_request_that_was_passed_on_is_not_passed_on_again() {
     let pair = Pair::divided(memory(2)).await;
     let project = pair.one.project_in(1).await;
     let path = format!("/api/projects/{project}/tasks");
-    let answer = pair.one.router_with_header("muster-forwarded", "1", &path).await;
+    let answer = pair.one.asked_by("1", Uuid::now_v7(), &path, &json!({ "title": "x" })).await;
     assert_eq!(answer.refused(503, "unavailable").headers["muster-not-owner"], "true");
     // Nor does the header open any door.
     let body = json!({ "title": "x" }).to_string();
@@ -219,49 +219,137 @@ async fn a_zombie_asks_before_it_takes_anything_back() {
     assert_gapless(&pair.one.events().await);
 }
 
+/// What became of a command at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Done,
+    /// Refused as `unavailable`.
+    Undone {
+        in_doubt: bool,
+    },
+}
+
+/// Commands at one instance, each a task, each by a key of its own.
+struct Sent {
+    pair: Arc<Pair>,
+    tasks: String,
+    keys: Vec<Uuid>,
+}
+
+impl Sent {
+    async fn answer(pair: &Pair, tasks: &str, key: Uuid) -> Answer {
+        pair.one.post_with_key(key, tasks, &json!({ "title": key.to_string() })).await
+    }
+
+    fn send(&mut self) -> tokio::task::JoinHandle<Told> {
+        let (pair, tasks, key) = (Arc::clone(&self.pair), self.tasks.clone(), Uuid::now_v7());
+        self.keys.push(key);
+        tokio::spawn(async move {
+            let answer = Self::answer(&pair, &tasks, key).await;
+            if answer.status == 200 {
+                return Told::Done;
+            }
+            let refused = answer.refused(503, "unavailable");
+            assert_eq!(refused.headers["retry-after"], "1");
+            Told::Undone { in_doubt: refused.body["in_doubt"].as_bool().unwrap() }
+        })
+    }
+
+    /// Asked again, each is done, and each is there once.
+    async fn settle(self, label: &str) {
+        for key in &self.keys {
+            Self::answer(&self.pair, &self.tasks, *key).await.ok();
+        }
+        let events = self.pair.one.events().await;
+        assert_gapless(&events);
+        assert_eq!(events.len(), 1 + 2 * self.keys.len(), "{label}");
+    }
+}
+
+/// The first instance owns the only partition, writes one command, has decided a second, and a third waits for it: one
+/// event fills an append. Which of the last two came first is not known.
+async fn three_under_way(log: &FaultyLog) -> (Sent, [tokio::task::JoinHandle<Told>; 3]) {
+    let (handover_patience, recovery_patience) = (PATIENCE, PATIENCE);
+    let settings = Settings { batch_max_events: 1, handover_patience, recovery_patience, ..Settings::default() };
+    let pair = Arc::new(Pair::with(Arc::new(log.clone()), settings).await);
+    pair.board.give(0, &pair.one.url).await;
+    let tasks = format!("/api/projects/{}/tasks", pair.one.project_in(0).await);
+    let mut sent = Sent { pair, tasks, keys: Vec::new() };
+    log.close_gate().await;
+    let written = sent.send();
+    eventually(PATIENCE, || async { log.waiting() == 1 }).await;
+    let later = [sent.send(), sent.send()];
+    let one = &sent.pair.one;
+    eventually(PATIENCE, || async { one.service.partitions()[0].waiting_commands == 1 }).await;
+    let [second, third] = later;
+    (sent, [written, second, third])
+}
+
+/// Two answers of which it is not known who was first.
+fn sorted(mut told: [Told; 2]) -> [Told; 2] {
+    told.sort_unstable_by_key(|told| *told == Told::Done);
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_being_written_when_an_append_failed_is_answered_truly_and_once() {
+    for (fault, written) in
+        [(Fault::WrittenButLost, Told::Done), (Fault::LostUnwritten, Told::Undone { in_doubt: false })]
+    {
+        let log = FaultyLog::new(1);
+        let (sent, [first, second, third]) = three_under_way(&log).await;
+        log.fail_next(&[fault]).await;
+        log.open_gates().await;
+        // The owner has read what became of its append, and undone what it had decided beyond it; what waited goes on.
+        assert_eq!(first.await.unwrap(), written, "{fault:?}");
+        let later = sorted([second.await.unwrap(), third.await.unwrap()]);
+        assert_eq!(later, [Told::Undone { in_doubt: false }, Told::Done], "{fault:?}");
+        sent.settle(&format!("{fault:?}")).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_being_written_when_the_partition_was_lost_is_answered_truly_and_once() {
-    for fault in [None, Some(Fault::WrittenButLost), Some(Fault::LostUnwritten)] {
-        for told in [true, false] {
-            let log = FaultyLog::new(1);
-            let pair = Arc::new(Pair::divided(Arc::new(log.clone())).await);
-            let project = pair.one.project_in(0).await;
-            let gate = log.close_gate().await;
-            if let Some(fault) = fault {
-                log.fail_next(&[fault]).await;
-            }
-            let send = |title: &'static str| {
-                let pair = Arc::clone(&pair);
-                let tasks = format!("/api/projects/{project}/tasks");
-                tokio::spawn(async move {
-                    let (key, body) = (Uuid::now_v7(), json!({ "title": title }));
-                    let answer = pair.one.post_with_key(key, &tasks, &body).await;
-                    if answer.status == 200 || fault.is_none() {
-                        return answer.ok();
-                    }
-                    // The fault has met one that owns the partition still: it is asked again. That it is in doubt may be said
-                    // all the same, when another had lost it before.
-                    assert!(answer.refused(503, "unavailable").body["in_doubt"].is_boolean());
-                    pair.one.post_with_key(key, &tasks, &body).await.ok()
-                })
-            };
-            let under_way = send("Under way");
-            eventually(PATIENCE, || async { log.waiting() == 1 }).await;
-            let decided = send("Decided");
-            if told {
-                pair.board.steal(0, &pair.two.url);
-                pair.board.tell_lost(0, &pair.one.url);
-            } else if fault.is_none() {
-                pair.board.steal(0, &pair.two.url);
-                eventually(PATIENCE, || async { pair.board.opened(0) == 2 }).await;
-            }
-            log.open_gate(&gate).await;
-            under_way.await.unwrap();
-            decided.await.unwrap();
-            let events = pair.one.events().await;
-            assert_gapless(&events);
-            assert_eq!(events.len(), 1 + 2 * 2, "{fault:?}, {told}");
+    for (told, fault) in
+        [(false, None), (true, None), (true, Some(Fault::WrittenButLost)), (true, Some(Fault::LostUnwritten))]
+    {
+        let label = format!("{told}, {fault:?}");
+        let log = FaultyLog::new(1);
+        let (sent, [first, second, third]) = three_under_way(&log).await;
+        let (one, two, board) = (&sent.pair.one, &sent.pair.two, &sent.pair.board);
+        board.steal(0, &two.url);
+        if told {
+            board.tell_lost(0, &one.url);
+            // All three go to the second, where one is being written, one is decided and one waits.
+            eventually(PATIENCE, || async {
+                one.service.partitions()[0].state == "idle"
+                    && two.service.partitions()[0].waiting_commands == 1
+                    && log.waiting() == 2
+            })
+            .await;
+        } else {
+            // What the first writes is refused by the log.
+            eventually(PATIENCE, || async { two.service.partitions()[0].state == "serving" }).await;
         }
+        if let Some(fault) = fault {
+            log.fail_next(&[fault]).await;
+        }
+        log.open_gates().await;
+        let answers = [first.await.unwrap(), second.await.unwrap(), third.await.unwrap()];
+        let undone = answers.iter().filter(|told| **told != Told::Done).count();
+        // What is in the log is found there; what was decided beyond it is undone.
+        let expected = match fault {
+            None => 0,
+            Some(Fault::WrittenButLost) => 1,
+            Some(_) => 2,
+        };
+        assert_eq!(undone, expected, "{label}: {answers:?}");
+        // The second did nothing of what it says it did not; only of the one that the first was writing is that in doubt.
+        let may_be = [true, false, false].map(|in_doubt| [Told::Done, Told::Undone { in_doubt }]);
+        for (answer, may_be) in answers.iter().zip(&may_be) {
+            assert!(may_be.contains(answer), "{label}: {answers:?}");
+        }
+        sent.settle(&label).await;
     }
 }
 

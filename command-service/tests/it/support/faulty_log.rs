@@ -97,6 +97,13 @@ impl FaultyLog {
         gate.add_permits(1000);
     }
 
+    /// As [`FaultyLog::open_gate`], of whichever gate there is.
+    pub async fn open_gates(&self) {
+        if let Some(gate) = self.gate.lock().await.take() {
+            gate.add_permits(1000);
+        }
+    }
+
     /// Whether reads wait from now on.
     pub fn hold_reads(&self, hold: bool) {
         self.hold_reads.send_replace(hold);

@@ -75,6 +75,11 @@ impl Board {
         self.tell(url, Change::Take { partition });
     }
 
+    /// Has an instance take a partition before anyone sees that it is to be its own.
+    pub fn have_taken(&self, partition: u32, url: &str) {
+        self.tell(url, Change::Take { partition });
+    }
+
     /// Tells an instance that it was too late.
     pub fn tell_lost(&self, partition: u32, url: &str) {
         self.tell(url, Change::Lost { partition });
