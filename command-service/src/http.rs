@@ -47,6 +47,7 @@ pub fn router(service: CommandService, authenticator: Authenticator) -> Router {
         .route("/internal/offers", post(internal::offers))
         .route("/internal/claims", post(internal::claim))
         .route("/internal/work", post(internal::work))
+        .layer(middleware::from_fn_with_state(service.clone(), internal::only_instances))
         .with_state(Api { service })
         .layer(middleware::from_fn_with_state(authenticator, require_caller));
     Router::new().route("/api/openapi.json", get(description)).merge(routes)

@@ -8,6 +8,7 @@ use clap::Parser;
 use muster_command_service::{
     CommandService, GitProbe, Options, RepositoryProbe, Settings, TrustEverything, connect_log, http, may_pass,
 };
+use muster_service_kit::auth::InstanceToken;
 use muster_service_kit::config::{Loader, LogKind};
 use muster_service_kit::{Authenticator, Deferred, Readiness, Shutdown, Startup, health, limits, serve, telemetry};
 use serde_json::json;
@@ -40,12 +41,18 @@ async fn main() -> anyhow::Result<()> {
     if authenticator.is_empty() {
         tracing::warn!("no token is configured: every command will be refused (`auth.tokens`)");
     }
+    let log_is_shared = config.log.kind != LogKind::Memory;
+    let instance_token = InstanceToken::from_config(&config.auth);
+    anyhow::ensure!(
+        instance_token.is_some() || !log_is_shared,
+        "`auth.instance_token` is not set (MUSTER_AUTH__INSTANCE_TOKEN): other instances of this log are known by it. \
+         Make one up, and give it to each: `openssl rand -hex 32`"
+    );
     #[cfg(feature = "mutants")]
     muster_command_service::leave_a_process();
     let listener = serve::listen(&config.http).await?;
     let url = config.command.advertised_url.clone().map_or_else(|| listener.url(), Ok)?;
     tracing::info!(url = listener.url()?, "listening");
-    let log_is_shared = config.log.kind != LogKind::Memory;
     if log_is_shared && config.command.advertised_url.is_none() && listener.local_addr()?.ip().is_unspecified() {
         tracing::warn!(url, "other machines cannot reach this instance there; set `command.advertised_url`");
     }
@@ -59,7 +66,8 @@ async fn main() -> anyhow::Result<()> {
         if let Some(log) = startup.obtain("the log", async || connect_log(&config).await, may_pass).await? {
             let probe: Arc<dyn RepositoryProbe> =
                 if arguments.trust_repositories { Arc::new(TrustEverything) } else { Arc::new(GitProbe) };
-            let options = Options { settings: Settings::from_config(&config), url, probe, alone: false };
+            let options =
+                Options { settings: Settings::from_config(&config), url, probe, alone: false, instance_token };
             let service = CommandService::start(log, options, &stop);
             service.register_readiness(&readiness);
             let router = http::router(service.clone(), authenticator).merge(health::router(readiness));

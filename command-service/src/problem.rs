@@ -18,12 +18,18 @@ macro_rules! own_codes {
 }
 
 own_codes! {
+    NOT_AN_INSTANCE = "not_an_instance", 403, "The request does not come of another instance";
     QUESTION_NOT_FOUND = "question_not_found", 404, "There is no such question";
     PROJECT_EXISTS = "project_exists", 409, "The project exists already";
     TASK_EXISTS = "task_exists", 409, "The task exists already";
     OUTPUT_GAP = "output_gap", 409, "Lines of output are missing";
     TOO_LONG = "too_long", 422, "A field is too long";
     UNKNOWN_DEPENDENCY = "unknown_dependency", 422, "A dependency is no task of the project";
+}
+
+/// What is told to whoever asks as only instances ask each other.
+pub(crate) fn not_an_instance() -> Problem {
+    Problem::new(NOT_AN_INSTANCE).detail("Only instances of this service may ask so, by the secret they share.")
 }
 
 /// The same to everyone who is no member, whether there is such a project or not.

@@ -19,6 +19,7 @@ mod work_elsewhere;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use muster_domain::command::{Command, RenewLease};
 use muster_domain::decide::{Actor, Outcome, Request};
 use muster_domain::id::{CommandId, ProjectId, RunId};
@@ -26,6 +27,7 @@ use muster_domain::model::Source;
 use muster_domain::rejection::Rejection;
 use muster_event_log::EventLog;
 use muster_schemas::api::{CommandRequest, HeartbeatRequest, HeartbeatResponse};
+use muster_service_kit::auth::InstanceToken;
 use muster_service_kit::{Caller, Problem, Shutdown, codes};
 use tokio::sync::watch;
 
@@ -43,7 +45,9 @@ use resolve::KnownTasks;
 pub(crate) use elsewhere::{Journey, Next};
 pub use error::{Elsewhere, Error};
 pub(crate) use offers::Offers;
-pub(crate) use peers::{FORWARDED_HEADER, NOT_OWNER_HEADER, NOT_OWNER_IN_DOUBT, OWNER_HEADER, Original};
+pub(crate) use peers::{
+    FORWARDED_HEADER, NOT_OWNER_HEADER, NOT_OWNER_IN_DOUBT, NOT_OWNER_STRANGER, OWNER_HEADER, Original,
+};
 pub(crate) use resolve::{TaskAnswer, TaskInQuestion};
 
 /// What the service is started with.
@@ -57,6 +61,8 @@ pub struct Options {
     /// Whether this is the only instance there is. It then takes every partition without asking who else is there, and
     /// waits for no predecessor that was killed; should there be another all the same, the log fences one of them.
     pub alone: bool,
+    /// What the instances know each other by. One without it is known by none, and knows none.
+    pub instance_token: Option<InstanceToken>,
 }
 
 impl Default for Options {
@@ -66,6 +72,7 @@ impl Default for Options {
             url: "http://127.0.0.1:4401".to_owned(),
             probe: Arc::new(GitProbe),
             alone: false,
+            instance_token: None,
         }
     }
 }
@@ -135,7 +142,8 @@ impl CommandService {
     /// at once; [`CommandService::is_recovered`] tells when histories are read. With `shutdown` everything is given back,
     /// after what is under way.
     pub fn start(log: Arc<dyn EventLog>, options: Options, shutdown: &Shutdown) -> Self {
-        let Options { settings, url, probe, alone } = options;
+        let Options { settings, url, probe, alone, instance_token } = options;
+        let instance_token = instance_token.unwrap_or_else(InstanceToken::random);
         let settings = Arc::new(settings);
         let ownership = Ownership::new(&url, log.partition_count());
         let (wake, waiting) = watch::channel(0);
@@ -149,7 +157,7 @@ impl CommandService {
             log,
             partitions,
             ownership,
-            peers: Peers::new(&url, settings.max_forwards, settings.peer_timeout),
+            peers: Peers::new(&url, instance_token, settings.max_forwards, settings.peer_timeout),
             settings,
             probe,
             wake: waiting,
@@ -170,6 +178,11 @@ impl CommandService {
     /// Where the other instances reach this one.
     pub fn url(&self) -> &str {
         self.0.ownership.url()
+    }
+
+    /// Whether another instance sent a request with these headers.
+    pub(crate) fn is_instance(&self, headers: &HeaderMap) -> bool {
+        self.0.peers.is_instance(headers)
     }
 
     /// Limits, sizes and times in force.

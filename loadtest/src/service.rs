@@ -19,6 +19,8 @@ const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 const READY_WITHIN: Duration = Duration::from_mins(4);
 const TOKEN: &str = "loadtest";
+/// What instances know each other by.
+const INSTANCE_TOKEN: &str = "loadtest-of-instances";
 
 /// Where the programs are.
 #[derive(Debug, Clone)]
@@ -83,7 +85,8 @@ impl Service {
         let folder = Folder(new_folder("loadtest"));
         let [port] = ports::free()?;
         let config = format!(
-            "{sections}[http]\nport = {port}\n[telemetry]\nlog_level = \"warn\"\n[[auth.tokens]]\ntoken = {TOKEN:?}\n\
+            "{sections}[http]\nport = {port}\n[telemetry]\nlog_level = \"warn\"\n[auth]\ninstance_token = {INSTANCE_TOKEN:?}\n\
+             [[auth.tokens]]\ntoken = {TOKEN:?}\n\
              user = \"ada\"\n"
         );
         std::fs::create_dir_all(folder.0.join(".muster"))?;

@@ -15,11 +15,12 @@ const CHART: &str = "infra/helm/muster";
 const IMAGES: &str = "infra/Dockerfile";
 const CONFIGURATION: &str = "docs/configuration.md";
 /// What the person who starts the containers must give.
-const GIVEN: [&str; 3] = ["MUSTER_POSTGRES_PASSWORD", "MUSTER_SERVICE_TOKEN", "MUSTER_USER_TOKEN"];
+const GIVEN: [&str; 4] =
+    ["MUSTER_POSTGRES_PASSWORD", "MUSTER_INSTANCE_TOKEN", "MUSTER_SERVICE_TOKEN", "MUSTER_USER_TOKEN"];
 /// The same for Helm, with everything that is off by default switched on.
 const HELM_VALUES: [&str; 6] = [
     "--set",
-    "secret.readStoreUrl=postgres://given,secret.serviceToken=given",
+    "secret.readStoreUrl=postgres://given,secret.serviceToken=given,secret.instanceToken=given",
     "--set",
     "secret.tokens[0].token=given,secret.tokens[0].user=given",
     "--set",

@@ -105,7 +105,7 @@ async fn router(
 ) -> Result<axum::Router> {
     let authenticator = Authenticator::from_config(&config.auth).map_err(|error| Error::Usage(error.to_string()))?;
     let settings = Settings::from_config(config);
-    let options = Options { settings, url, probe: Arc::new(GitProbe), alone: true };
+    let options = Options { settings, url, probe: Arc::new(GitProbe), alone: true, instance_token: None };
     let commands = CommandService::start(log, options, stop);
     commands.register_readiness(readiness);
     let queries = QueryApi::connect(config.clone()).await.map_err(|error| Error::Failed(error.to_string()))?;

@@ -1,9 +1,11 @@
-//! What instances ask each other, as the user whose request they carry out. None of it may be passed on again.
+//! What instances ask each other, as the user whose request they carry out, whose rights count. None of it may be passed on
+//! again, and nobody else may ask it.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use muster_domain::id::{RunId, TaskId};
 use muster_schemas::api::ClaimRequest;
 use muster_service_kit::{ProblemJson, ProblemPath, ProblemQuery};
@@ -11,7 +13,27 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::request::Asked;
-use crate::service::{CommandService, Error, FORWARDED_HEADER, Offers, TaskAnswer, TaskInQuestion};
+use crate::problem::not_an_instance;
+use crate::service::{
+    CommandService, Error, FORWARDED_HEADER, NOT_OWNER_HEADER, NOT_OWNER_STRANGER, Offers, TaskAnswer, TaskInQuestion,
+};
+
+/// What all routes of this file begin with.
+const ROUTES: &str = "/internal/";
+
+/// Middleware: whoever asks what instances ask each other, or says that an instance has passed the request on, must be one.
+/// A user who could say so would be told what instances tell each other, and could claim twice with one key.
+pub(super) async fn only_instances(State(service): State<CommandService>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let as_instance = headers.contains_key(FORWARDED_HEADER) || request.uri().path().starts_with(ROUTES);
+    if as_instance && !service.is_instance(headers) {
+        let mut response = not_an_instance().into_response();
+        // For an instance that was given another secret: nothing was done here.
+        response.headers_mut().insert(NOT_OWNER_HEADER, HeaderValue::from_static(NOT_OWNER_STRANGER));
+        return response;
+    }
+    next.run(request).await
+}
 
 /// Which of several tasks of one id is meant.
 #[derive(Deserialize)]

@@ -11,7 +11,7 @@ use axum::response::Response;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use muster_schemas::api::IDEMPOTENCY_KEY_HEADER;
-use muster_service_kit::auth::{ON_BEHALF_OF_HEADER, SOURCE_HEADER};
+use muster_service_kit::auth::{InstanceToken, ON_BEHALF_OF_HEADER, SOURCE_HEADER};
 use muster_service_kit::limits::{REQUEST_ID_HEADER, current_request_id};
 use muster_service_kit::startup::STARTING_HEADER;
 use muster_service_kit::{Problem, codes};
@@ -28,6 +28,9 @@ pub(crate) const OWNER_HEADER: &str = "muster-owner";
 pub(crate) const NOT_OWNER_HEADER: &str = "muster-not-owner";
 /// What that header says when the request may have been carried out nevertheless; `true` otherwise.
 pub(crate) const NOT_OWNER_IN_DOUBT: &str = "in-doubt";
+
+/// What that header says to whoever asks as an instance and does not know the instances' secret.
+pub(crate) const NOT_OWNER_STRANGER: &str = "stranger";
 
 /// What of a request's headers travels with it. Who asks is checked again where it arrives.
 const PASSED_ON: [&str; 9] = [
@@ -88,12 +91,14 @@ pub(super) struct Peers {
     answer_within: Duration,
     /// Where this instance is reached.
     from: HeaderValue,
+    /// What it is known by.
+    token: InstanceToken,
     /// Instances that did not answer in time, and until when they are not asked.
     silent: Mutex<HashMap<Arc<str>, Instant>>,
 }
 
 impl Peers {
-    pub(super) fn new(from: &str, max_forwards: usize, answer_within: Duration) -> Self {
+    pub(super) fn new(from: &str, token: InstanceToken, max_forwards: usize, answer_within: Duration) -> Self {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .pool_idle_timeout(IDLE_FOR)
@@ -112,8 +117,14 @@ impl Peers {
             waiting_permits: Semaphore::new(max_forwards),
             answer_within,
             from: HeaderValue::from_str(from).unwrap_or(HeaderValue::from_static("unknown")),
+            token,
             silent: Mutex::default(),
         }
+    }
+
+    /// Whether an instance sent a request with these headers.
+    pub(super) fn is_instance(&self, headers: &HeaderMap) -> bool {
+        self.token.is_in(headers)
     }
 
     /// Passes a request on to the instance at `url`.
@@ -144,6 +155,7 @@ impl Peers {
             passed.insert(REQUEST_ID_HEADER, id);
         }
         passed.insert(FORWARDED_HEADER, self.from.clone());
+        self.token.put_into(&mut passed);
         passed
     }
 
@@ -165,6 +177,10 @@ impl Peers {
         let answer = answer?;
         match answer.headers().get(NOT_OWNER_HEADER) {
             Some(value) if value == NOT_OWNER_IN_DOUBT => return Err(Unanswered::InDoubt),
+            Some(value) if value == NOT_OWNER_STRANGER => {
+                tracing::error!(url, "another instance has another secret: `auth.instance_token` must be the same");
+                return Err(Unanswered::NotOwner);
+            }
             Some(_) => return Err(Unanswered::NotOwner),
             None if answer.headers().contains_key(STARTING_HEADER) => return Err(Unanswered::NotOwner),
             None => {}
@@ -287,7 +303,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let peers = Peers::new("http://here", 1, Duration::from_secs(5));
+        let peers = Peers::new("http://here", InstanceToken::random(), 1, Duration::from_secs(5));
         peers.ask(&url, &Method::POST, "/", &HeaderMap::new(), Bytes::new()).await
     }
 
@@ -300,6 +316,7 @@ mod tests {
             Router::new().route("/", post(answer))
         };
         assert_eq!(told_by(says("true")).await.unwrap_err(), Unanswered::NotOwner);
+        assert_eq!(told_by(says(NOT_OWNER_STRANGER)).await.unwrap_err(), Unanswered::NotOwner);
         assert_eq!(told_by(says(NOT_OWNER_IN_DOUBT)).await.unwrap_err(), Unanswered::InDoubt);
         let owner = Router::new().route("/", post(|| async { busy() }));
         assert_eq!(told_by(owner).await.unwrap().status(), 429);

@@ -80,9 +80,10 @@ async fn bad_bodies_are_refused_by_name() {
     app.post(&tasks, &dependency).await.refused(422, "unknown_dependency");
     app.post(&format!("/api/tasks/{}/dance", Uuid::now_v7()), &json!({})).await.refused(404, "route_not_found");
     app.post("/api/tasks/7/approve", &json!({})).await.refused(400, "invalid_argument");
-    let key = app.router_with_header("idempotency-key", "seven", &tasks).await;
+    let one = json!({ "title": "x" });
+    let key = app.with_headers(Method::POST, &tasks, &[("idempotency-key", "seven")], &one).await;
     assert_eq!(key.refused(400, "invalid_argument").body["header"], "idempotency-key");
-    app.router_with_header("muster-source", "fax", &tasks).await.refused(400, "invalid_argument");
+    app.with_headers(Method::POST, &tasks, &[("muster-source", "fax")], &one).await.refused(400, "invalid_argument");
     app.send("", Method::POST, &tasks, None, Some("{}")).await.refused(401, "unauthenticated");
     assert_eq!(app.events().await.len(), 1, "nothing that was refused is in the log");
 }

@@ -23,4 +23,5 @@ mod repository;
 mod snapshots;
 mod sockets;
 mod startup;
+mod strangers;
 mod work;

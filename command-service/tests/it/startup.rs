@@ -26,7 +26,11 @@ impl Process {
             command.env_remove(name);
         }
         command.env("MUSTER_HTTP__HOST", "127.0.0.1").env("MUSTER_HTTP__PORT", port.to_string());
+        command.env("MUSTER_AUTH__INSTANCE_TOKEN", "token-of-the-instances");
         command.env("MUSTER_TELEMETRY__LOG_LEVEL", "warn").envs(settings.iter().copied());
+        for (name, _) in settings.iter().filter(|(_, value)| value.is_empty()) {
+            command.env_remove(name);
+        }
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { child, client, url: format!("http://127.0.0.1:{port}") }
@@ -80,6 +84,19 @@ fn at_port(url: &str, port: u16) -> (String, u16) {
     let (head, database) = url.rsplit_once('/').unwrap();
     let (head, real) = head.rsplit_once(':').unwrap();
     (format!("{head}:{port}/{database}"), real.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_does_not_share_a_log_without_a_secret_of_the_instances() {
+    let mut process = Process::start(&[
+        ("MUSTER_LOG__KIND", "postgres"),
+        ("MUSTER_LOG__POSTGRES_URL", "postgres://127.0.0.1:1/muster"),
+        ("MUSTER_AUTH__INSTANCE_TOKEN", ""),
+    ]);
+    let (in_order, said) = process.ended().await;
+    assert!(!in_order && said.contains("auth.instance_token"), "{said}");
+    let alone = Process::start(&[("MUSTER_LOG__KIND", "memory"), ("MUSTER_AUTH__INSTANCE_TOKEN", "")]);
+    eventually(PATIENCE, || async { alone.get("/readyz").await.is_some_and(|(status, _)| status == 200) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,6 +35,9 @@ pub const BOB: &str = "bob";
 /// An admin.
 pub const ROOT: &str = "root";
 
+/// What the instances of a test know each other by.
+pub const INSTANCE_TOKEN: &str = "token-of-the-instances";
+
 /// A service over a log, and the way in.
 pub struct App {
     pub service: CommandService,
@@ -123,17 +126,6 @@ impl App {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
-    /// A task with one header more.
-    pub async fn router_with_header(&self, name: &str, value: &str, path: &str) -> Answer {
-        let request = Request::post(path)
-            .header("authorization", format!("Bearer token-of-{ADA}"))
-            .header("content-type", "application/json")
-            .header(name, value)
-            .body(Body::from(r#"{"title":"x"}"#))
-            .unwrap();
-        self.answer(request).await
-    }
-
     /// What another instance, reached at `from`, asks on behalf of Ada.
     pub async fn asked_by(&self, from: &str, key: Uuid, path: &str, body: &Value) -> Answer {
         let request = Request::post(path)
@@ -141,9 +133,21 @@ impl App {
             .header("content-type", "application/json")
             .header("idempotency-key", key.to_string())
             .header("muster-forwarded", from)
+            .header("muster-instance-token", INSTANCE_TOKEN)
             .body(Body::from(body.to_string()))
             .unwrap();
         self.answer(request).await
+    }
+
+    /// A request of Ada's with these headers.
+    pub async fn with_headers(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header("authorization", format!("Bearer token-of-{ADA}"));
+        request = request.header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.answer(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
     pub async fn post_as(&self, user: &str, path: &str, body: &Value) -> Answer {

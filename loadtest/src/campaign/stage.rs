@@ -286,6 +286,7 @@ impl Cook<'_> {
         let mut environment = self.environment(&name)?;
         environment.extend(pairs([
             ("MUSTER_COMMAND__ADVERTISED_URL", format!("http://127.0.0.1:{}", peers.port()).as_str()),
+            ("MUSTER_AUTH__INSTANCE_TOKEN", "campaign-token-of-instances"),
             ("MUSTER_COMMAND__SESSION_TIMEOUT_MS", &Options::SESSION_TIMEOUT_MS.to_string()),
             // Below a client's own patience, so that most requests are answered.
             ("MUSTER_COMMAND__HANDOVER_PATIENCE_MS", "1500"),

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::AuthConfig;
 
-type TokenDigest = [u8; 32];
+pub(super) type TokenDigest = [u8; 32];
 
 /// Who a token stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -109,11 +109,11 @@ impl Authenticator {
     }
 }
 
-fn digest(token: &str) -> TokenDigest {
+pub(super) fn digest(token: &str) -> TokenDigest {
     Sha256::digest(token.as_bytes()).into()
 }
 
-fn equal_in_constant_time(left: &TokenDigest, right: &TokenDigest) -> bool {
+pub(super) fn equal_in_constant_time(left: &TokenDigest, right: &TokenDigest) -> bool {
     let difference = left.iter().zip(right).fold(0_u8, |difference, (l, r)| difference | (l ^ r));
     std::hint::black_box(difference) == 0
 }

@@ -3,6 +3,8 @@
 
 mod authenticator;
 mod caller;
+mod instance;
 
 pub use authenticator::{Authenticator, Error, Principal};
 pub use caller::{Caller, ON_BEHALF_OF_HEADER, SOURCE_HEADER, require_caller};
+pub use instance::{INSTANCE_TOKEN_HEADER, InstanceToken};

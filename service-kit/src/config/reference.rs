@@ -50,6 +50,7 @@ reference! {
     "read_store.url": "`postgres://…` of the read models.",
     "read_store.max_connections": "Largest number of connections this process opens to the read store.",
     "auth.tokens": "List of bearer tokens: `{ token = \"…\" or token_file = \"…\", user = \"…\", admin = false }`. Without one, every call is `unauthenticated`.",
+    "auth.instance_token": "What instances of the command service know each other by: the same secret in each, of at least 16 bytes, and nobody's token. A process of its own whose log others may share (`kafka`, `postgres`) does not start without it; `muster dev` is alone and needs none.",
     "command.mailbox_capacity": "Commands that may wait per partition; beyond it a command is `overloaded`.",
     "command.batch_max_events": "Most events in one append to the log.",
     "command.title_max_bytes": "Longest title, in bytes of UTF-8.",

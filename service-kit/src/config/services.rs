@@ -70,6 +70,7 @@ impl Default for ReadStoreConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
     pub tokens: Vec<TokenConfig>,
+    pub instance_token: Option<Secret>,
 }
 
 /// One bearer token: the user it stands for, and exactly one of `token` and `token_file`.

@@ -3,10 +3,13 @@
 use super::load::Error;
 use super::{Config, TokenConfig};
 
+const INSTANCE_TOKEN_MIN_BYTES: usize = 16;
+
 /// Refuses the first value that cannot work, naming its key.
 pub(super) fn validate(config: &Config) -> Result<(), Error> {
     positive(config)?;
     ordered(config)?;
+    instance_token_is_a_secret(config)?;
     for (index, token) in config.auth.tokens.iter().enumerate() {
         token_is_complete(index, token)?;
     }
@@ -67,6 +70,23 @@ fn ordered(config: &Config) -> Result<(), Error> {
             "runner.heartbeat_ms",
             "must be at most half of runner.lease_ms, or one late beat loses the lease",
         );
+    }
+    Ok(())
+}
+
+/// A secret that users have is none among instances.
+fn instance_token_is_a_secret(config: &Config) -> Result<(), Error> {
+    let key = "auth.instance_token";
+    let Some(secret) = config.auth.instance_token.as_ref().map(|secret| secret.expose().trim()) else { return Ok(()) };
+    if secret.len() < INSTANCE_TOKEN_MIN_BYTES {
+        return refuse(key, "must have at least 16 bytes");
+    }
+    let mut tokens = config.auth.tokens.iter().filter_map(|token| token.token.as_ref());
+    if tokens.any(|token| token.expose().trim() == secret) {
+        return refuse(key, "must not be the token of a user");
+    }
+    if secret.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return refuse(key, "must be printable ASCII without spaces");
     }
     Ok(())
 }

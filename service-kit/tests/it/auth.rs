@@ -5,8 +5,8 @@ use std::fs;
 use axum::body::Body;
 use axum::routing::get;
 use axum::{Router, middleware};
-use http::Request;
-use muster_service_kit::auth::{self, require_caller};
+use http::{HeaderMap, Request};
+use muster_service_kit::auth::{self, INSTANCE_TOKEN_HEADER, InstanceToken, require_caller};
 use muster_service_kit::config::{AuthConfig, TokenConfig};
 use muster_service_kit::{Authenticator, Caller, Principal};
 
@@ -114,12 +114,29 @@ async fn a_route_outside_the_middleware_refuses_a_handler_that_needs_a_caller() 
 }
 
 #[test]
+fn an_instance_is_known_by_the_secret_it_shares() {
+    let config = AuthConfig { instance_token: Some("shared-by-the-instances".into()), ..AuthConfig::default() };
+    let [one, two] = [(); 2].map(|()| InstanceToken::from_config(&config).unwrap());
+    let mut headers = HeaderMap::new();
+    assert!(!one.is_in(&headers));
+    two.put_into(&mut headers);
+    assert!(one.is_in(&headers) && !InstanceToken::random().is_in(&headers));
+    for other in ["", "shared-by-the-instance", "shared-by-the-instances-", "\u{e9}"] {
+        headers.insert(INSTANCE_TOKEN_HEADER, other.parse().unwrap());
+        assert!(!one.is_in(&headers), "{other}");
+    }
+    assert!(InstanceToken::from_config(&AuthConfig::default()).is_none());
+    assert_eq!(format!("{one:?}"), "InstanceToken");
+}
+
+#[test]
 fn tokens_come_from_files_as_well() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
     fs::write(&path, "file-token\n").unwrap();
     let entry = |path: &std::path::Path| AuthConfig {
         tokens: vec![TokenConfig { token: None, token_file: Some(path.to_owned()), user: "bob".into(), admin: false }],
+        ..AuthConfig::default()
     };
 
     let authenticator = Authenticator::from_config(&entry(&path)).unwrap();

@@ -156,6 +156,12 @@ fn values_that_cannot_work_are_refused_by_key() {
         ("[command]\nlease_default_ms = 600001\n", "command.lease_default_ms"),
         ("[runner]\nheartbeat_ms = 40000\n", "runner.heartbeat_ms"),
         ("[http.tls]\ncert_file = 'c.pem'\n", "http.tls"),
+        ("[auth]\ninstance_token = 'short'\n", "auth.instance_token"),
+        ("[auth]\ninstance_token = 'with a space in between'\n", "auth.instance_token"),
+        (
+            "[auth]\ninstance_token = 'what-a-user-has-too'\n[[auth.tokens]]\nuser = 'u'\ntoken = 'what-a-user-has-too'\n",
+            "auth.instance_token",
+        ),
         ("[[auth.tokens]]\nuser = 'u'\n", "auth.tokens[0]"),
         ("[[auth.tokens]]\nuser = 'u'\ntoken = 't'\ntoken_file = 'f'\n", "auth.tokens[0]"),
         ("[[auth.tokens]]\nuser = 'u'\ntoken = ' '\n", "auth.tokens[0]"),

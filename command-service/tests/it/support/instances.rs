@@ -7,11 +7,12 @@ use http::Method;
 use muster_command_service::{Options, Settings, TrustEverything};
 use muster_domain::id::ProjectId;
 use muster_event_log::{EventLog, partition_of};
+use muster_service_kit::auth::InstanceToken;
 use muster_service_kit::{Shutdown, serve};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ADA, App, Board, SharedLog};
+use super::{ADA, App, Board, INSTANCE_TOKEN, SharedLog};
 
 /// An instance that others can reach.
 pub struct Instance {
@@ -36,10 +37,21 @@ pub struct Pair {
 
 impl Instance {
     pub async fn start(log: Arc<dyn EventLog>, settings: Settings) -> Self {
+        Self::start_with_secret(log, settings, INSTANCE_TOKEN).await
+    }
+
+    /// An instance that others know by that secret.
+    pub async fn start_with_secret(log: Arc<dyn EventLog>, settings: Settings, secret: &str) -> Self {
         let listener = serve::bind("127.0.0.1", 0).await.unwrap();
         let url = listener.url().unwrap();
         let shutdown = Shutdown::new();
-        let options = Options { settings, url: url.clone(), probe: Arc::new(TrustEverything), alone: false };
+        let options = Options {
+            settings,
+            url: url.clone(),
+            probe: Arc::new(TrustEverything),
+            instance_token: InstanceToken::new(secret),
+            ..Options::default()
+        };
         let app = App::with_options(log, options, shutdown.clone());
         let router = app.router.clone();
         tokio::spawn(async move { serve::serve(router, listener, &shutdown, Duration::from_secs(5)).await });
