@@ -12,10 +12,15 @@ const TYPICAL_BYTES: usize = 512;
 /// SHA-256, in hexadecimal, of project, command and actor as canonical JSON: members sorted, nulls left out, so that a
 /// field that is added later does not change the digest of commands without it.
 pub(crate) fn digest(project_id: ProjectId, command: &Command, actor: &str) -> String {
+    with_size(project_id, command, actor).0
+}
+
+/// As [`digest`], and how many bytes that JSON has.
+pub(crate) fn with_size(project_id: ProjectId, command: &Command, actor: &str) -> (String, usize) {
     let value = json!({ "project_id": project_id, "command": command, "actor": actor });
     let mut text = Vec::with_capacity(TYPICAL_BYTES);
     canonical(&value, &mut text);
-    hex::encode(Sha256::digest(text))
+    (hex::encode(Sha256::digest(&text)), text.len())
 }
 
 fn canonical(value: &Value, out: &mut Vec<u8>) {

@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod repository;
+mod room;
 pub mod settings;
 
 mod connect;

@@ -47,6 +47,11 @@ pub(crate) fn task_not_found(task_id: TaskId) -> Problem {
     Problem::new(codes::TASK_NOT_FOUND).detail(format!("There is no task {task_id}.")).with("id", task_id.to_string())
 }
 
+/// What is told when requests hold more than they may together.
+pub(crate) fn too_many_bytes() -> Problem {
+    Problem::new(codes::OVERLOADED).detail("The requests that wait already are too large together.").retry_after_s(1)
+}
+
 /// What is told about a partition that is not ready.
 pub(crate) fn recovering() -> Problem {
     Problem::new(codes::UNAVAILABLE)

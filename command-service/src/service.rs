@@ -33,8 +33,9 @@ use tokio::sync::watch;
 
 use crate::ownership::{Joining, Ownership};
 use crate::partition::{self, Accepted, CommandKey, Handle, Refusal, Unready};
-use crate::problem::{not_a_member, of_refusal, recovering};
+use crate::problem::{not_a_member, of_refusal, recovering, too_many_bytes};
 use crate::repository::{GitProbe, RepositoryProbe};
+use crate::room::{Room, Taken};
 use crate::settings::Settings;
 use asked_keys::AskedKeys;
 use key_locks::KeyLocks;
@@ -135,6 +136,8 @@ struct Inner {
     asked_keys: AskedKeys,
     output: OutputLines,
     known_tasks: KnownTasks,
+    /// For the bodies of requests.
+    room: Room,
 }
 
 impl CommandService {
@@ -158,6 +161,7 @@ impl CommandService {
             partitions,
             ownership,
             peers: Peers::new(&url, instance_token, settings.max_forwards, settings.peer_timeout),
+            room: Room::new(settings.requests_max_bytes),
             settings,
             probe,
             wake: waiting,
@@ -183,6 +187,11 @@ impl CommandService {
     /// Whether another instance sent a request with these headers.
     pub(crate) fn is_instance(&self, headers: &HeaderMap) -> bool {
         self.0.peers.is_instance(headers)
+    }
+
+    /// Room for the body of a request, to be kept until it is answered.
+    pub(crate) fn room_for(&self, body_bytes: usize) -> Result<Taken, Problem> {
+        self.0.room.take(body_bytes).ok_or_else(too_many_bytes)
     }
 
     /// Limits, sizes and times in force.
@@ -254,7 +263,7 @@ impl CommandService {
             self.check_repository(who, key, project_id, &command).await
         };
         self.within(partition, tenure, checked.await)?;
-        let digest = crate::digest::digest(project_id, &command, &who.actor.user);
+        let (digest, size_bytes) = crate::digest::with_size(project_id, &command, &who.actor.user);
         let request = Request {
             command_id: key,
             digest,
@@ -265,7 +274,7 @@ impl CommandService {
             command,
         };
         let handle = self.partition_of(project_id);
-        handle.submit(request, who.actor.clone(), who.source).await.map_err(|refusal| match refusal {
+        handle.submit(request, size_bytes, who.actor.clone(), who.source).await.map_err(|refusal| match refusal {
             Refusal::Elsewhere { in_doubt } => Elsewhere { partition, in_doubt }.into(),
             // A project's creator chooses its id. One that is taken by others answers like every command on theirs.
             Refusal::Rejected(Rejection::ProjectExists) if !who.actor.admin && !self.is_member(who, project_id) => {

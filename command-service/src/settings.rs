@@ -10,6 +10,10 @@ use muster_service_kit::Config;
 pub struct Settings {
     /// Commands that may wait per partition. One more is refused as `overloaded`.
     pub mailbox_capacity: usize,
+    /// Bytes of the commands of a partition that are not answered yet. One beyond it is refused as `overloaded`.
+    pub mailbox_max_bytes: usize,
+    /// Bytes of the bodies of all requests that are not answered yet. One beyond it is refused as `overloaded`.
+    pub requests_max_bytes: usize,
     /// Events after which no further command joins an append. One command's events are never divided.
     pub batch_max_events: usize,
     /// How many of a project's latest command ids are remembered. A command repeated later than that is a new one.
@@ -60,6 +64,8 @@ impl Settings {
         let patience = Duration::from_millis(command.handover_patience_ms).min(answer_within / 2);
         Self {
             mailbox_capacity: command.mailbox_capacity.max(1),
+            mailbox_max_bytes: command.mailbox_max_bytes.max(1),
+            requests_max_bytes: command.requests_max_bytes.max(1),
             batch_max_events: command.batch_max_events.max(1),
             idempotency_window: command.idempotency_window.max(1),
             idempotency_partition_window: command.idempotency_partition_window.max(1),

@@ -27,6 +27,10 @@ pub(super) async fn answer_here_or_pass_on(
         Ok(read) => read,
         Err(problem) => return problem,
     };
+    let _room = match service.room_for(original.body.len()) {
+        Ok(room) => room,
+        Err(problem) => return problem.into_response(),
+    };
     let mut journey = Journey::default();
     loop {
         let mut response = handler.clone().run(original.request(&extensions)).await;

@@ -104,8 +104,7 @@ impl Batch {
             decided.answer(&answer);
         }
         for (reply, answer) in self.held {
-            // Whoever went away asks again with the same id, if at all.
-            let _ = reply.send(held(answer));
+            reply.send(held(answer));
         }
     }
 
@@ -115,7 +114,7 @@ impl Batch {
         if muster_service_kit::mutant::is("acknowledge_before_commit") {
             for decided in &mut self.commands {
                 for reply in decided.replies.drain(..) {
-                    let _ = reply.send(Ok(decided.accepted.clone()));
+                    reply.send(Ok(decided.accepted.clone()));
                 }
             }
         }
@@ -136,7 +135,7 @@ impl Decided {
             if let Ok(accepted) = &mut answer {
                 accepted.repeated |= index > 0;
             }
-            let _ = reply.send(answer);
+            reply.send(answer);
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::ledger::Ledger;
 use super::memory::CommandKey;
 use super::standing::{Seat, Standing};
+use crate::room::{Room, Taken};
 
 /// A command on its way to the writer.
 pub(crate) struct Submission {
@@ -36,7 +37,24 @@ pub(crate) enum Mail {
     Look(oneshot::Sender<()>),
 }
 
-pub(crate) type Reply = oneshot::Sender<Result<Accepted, Refusal>>;
+/// Who waits for what becomes of a command, and the room the command takes until that is told.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    to: oneshot::Sender<Result<Accepted, Refusal>>,
+    _room: Option<Taken>,
+}
+
+impl Reply {
+    /// Of a command that nobody waits for.
+    pub(super) fn to_nobody() -> Self {
+        Self { to: oneshot::channel().0, _room: None }
+    }
+
+    /// Tells it. Whoever went away asks again with the same id, if at all.
+    pub(super) fn send(self, answer: Result<Accepted, Refusal>) {
+        drop(self.to.send(answer));
+    }
+}
 
 /// A command that is in the log, or that needed no event.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,18 +101,27 @@ pub(crate) enum Unready {
 #[derive(Clone)]
 pub(crate) struct Handle {
     pub(super) mailbox: mpsc::Sender<Mail>,
+    pub(super) room: Room,
     pub(super) ledger: Arc<RwLock<Ledger>>,
     pub(super) seat: watch::Receiver<Seat>,
 }
 
 impl Handle {
     /// Puts a command into the mailbox and waits for what became of it.
-    pub(crate) async fn submit(&self, request: Request, actor: Actor, source: Source) -> Result<Accepted, Refusal> {
+    pub(crate) async fn submit(
+        &self,
+        request: Request,
+        size_bytes: usize,
+        actor: Actor,
+        source: Source,
+    ) -> Result<Accepted, Refusal> {
         const STOPPING: Refusal = Refusal::Unavailable { reason: "the service is stopping", in_doubt: false };
         if matches!(self.standing(), Standing::Idle | Standing::GivingBack) {
             return Err(Refusal::Elsewhere { in_doubt: false });
         }
-        let (reply, answer) = oneshot::channel();
+        let room = self.room.take(size_bytes).ok_or(Refusal::Overloaded)?;
+        let (to, answer) = oneshot::channel();
+        let reply = Reply { to, _room: Some(room) };
         let mail = Mail::Command(Box::new(Submission { request, actor, source, reply }));
         self.mailbox.try_send(mail).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,

@@ -150,11 +150,11 @@ impl Writer {
 
     fn refuse_waiting(&mut self) {
         for submission in self.take_waiting_aside() {
-            let _ = submission.reply.send(Err(AWAY));
+            submission.reply.send(Err(AWAY));
         }
         while let Ok(mail) = self.mailbox.try_recv() {
             if let Mail::Command(submission) = mail {
-                let _ = submission.reply.send(Err(AWAY));
+                submission.reply.send(Err(AWAY));
             }
         }
     }

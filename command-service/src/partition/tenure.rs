@@ -171,6 +171,6 @@ fn elsewhere<T>(in_doubt: bool) -> Result<T, Refusal> {
 
 fn turn_away(mail: Mail) {
     if let Mail::Command(submission) = mail {
-        let _ = submission.reply.send(elsewhere(false));
+        submission.reply.send(elsewhere(false));
     }
 }

@@ -118,7 +118,7 @@ impl Writer {
             return Some(submission);
         }
         if self.waiting.commands.len() >= self.settings.mailbox_capacity {
-            let _ = submission.reply.send(Err(Refusal::Overloaded));
+            submission.reply.send(Err(Refusal::Overloaded));
             return None;
         }
         self.waiting.add(submission, self.settings.recovery_patience);
@@ -145,7 +145,7 @@ impl Writer {
                 let now = Instant::now();
                 // What is being read is still put back: whoever asks again finds it.
                 for submission in self.waiting.take(|_, deadline| deadline <= now) {
-                    let _ = submission.reply.send(Err(NOT_READ));
+                    submission.reply.send(Err(NOT_READ));
                 }
             }
         }
@@ -195,7 +195,7 @@ impl Writer {
         let is_about =
             |submission: &Submission, _| tasks_of(&submission.request).any(|task| task == (project_id, task_id));
         for submission in self.waiting.take(is_about) {
-            let _ = submission.reply.send(Err(refusal.clone()));
+            submission.reply.send(Err(refusal.clone()));
         }
     }
 }

@@ -14,7 +14,7 @@ use muster_domain::model::Source;
 use muster_event_log::{Appended, Error, EventLog, LogOffset, PartitionWriter};
 use muster_service_kit::{Shutdown, mutant};
 use parking_lot::RwLock;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
@@ -29,6 +29,7 @@ use super::standing::{Order, Orders, Seat, Standing};
 use super::tenure::{Tenure, pass_on};
 use super::waiting::Waiting;
 use crate::ownership::Ownership;
+use crate::room::Room;
 use crate::settings::Settings;
 
 /// Who the service itself acts as.
@@ -101,7 +102,8 @@ pub(crate) fn spawn(
         wake: Arc::clone(wake),
     };
     shutdown.spawn(writer.run());
-    (Handle { mailbox: sender, ledger, seat: seen }, Orders(orders))
+    let room = Room::new(settings.mailbox_max_bytes);
+    (Handle { mailbox: sender, room, ledger, seat: seen }, Orders(orders))
 }
 
 impl Writer {
@@ -210,7 +212,7 @@ impl Writer {
     fn as_new(&mut self, submission: Submission) -> Option<Submission> {
         let key = submission.key();
         if let Some(answer) = self.remembered(&key, &submission.request) {
-            let _ = submission.reply.send(answer);
+            submission.reply.send(answer);
             return None;
         }
         let under_way = self.in_flight.as_mut().and_then(|in_flight| in_flight.batch.find(&key));
@@ -250,7 +252,7 @@ impl Writer {
 
     fn accept(&mut self, key: CommandKey, request: Request, events: Vec<Event>, reply: Reply) {
         if let Err(refusal) = check_writable(&events) {
-            let _ = reply.send(Err(refusal));
+            reply.send(Err(refusal));
             return;
         }
         let Some(outcome) = Outcome::of(&events) else { return };
@@ -337,8 +339,7 @@ impl Writer {
                 command,
             };
             let actor = Actor { user: ORCHESTRATOR.to_owned(), admin: true };
-            let (reply, _) = oneshot::channel();
-            self.process(Submission { request, actor, source: Source::Orchestrator, reply });
+            self.process(Submission { request, actor, source: Source::Orchestrator, reply: Reply::to_nobody() });
         }
     }
 }

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use muster_command_service::Settings;
 use muster_event_log::memory::MemoryLog;
 use muster_event_log::{EventLog, Poison};
-use muster_test_kit::eventually;
+use muster_test_kit::{eventually, eventually_some};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -116,6 +116,68 @@ async fn a_full_mailbox_is_said_at_once() {
     for answer in &refused {
         assert_eq!(answer.refused(429, "overloaded").headers["retry-after"], "1");
     }
+}
+
+#[tokio::test]
+async fn few_large_commands_fill_a_mailbox_as_well() {
+    let log = FaultyLog::new(1);
+    let settings = Settings { mailbox_max_bytes: 100_000, ..Settings::default() };
+    let app = Arc::new(App::with(Arc::new(log.clone()), settings).await);
+    let project = app.project().await;
+    log.close_gate().await;
+    let tasks = format!("/api/projects/{project}/tasks");
+    let send = |n: usize, bytes: usize| {
+        let (app, tasks) = (Arc::clone(&app), tasks.clone());
+        let body = json!({ "title": format!("Task {n}"), "description": "x".repeat(bytes) });
+        tokio::spawn(async move { app.post(&tasks, &body).await })
+    };
+    let first = send(0, 40_000);
+    eventually(PATIENCE, || async { log.waiting() == 1 }).await;
+    // Whoever goes away leaves what was taken in behind.
+    let second = send(1, 40_000);
+    let taken = || async { app.post(&tasks, &json!({ "title": "x", "description": "x".repeat(40_000) })).await };
+    let refused = eventually_some(PATIENCE, || async {
+        let asked = tokio::time::timeout(Duration::from_millis(50), taken()).await;
+        asked.ok()
+    })
+    .await;
+    assert_eq!(refused.refused(429, "overloaded").headers["retry-after"], "1");
+    second.abort();
+    taken().await.refused(429, "overloaded");
+    // What fits is still taken in, and everything is answered.
+    let small = send(2, 100);
+    log.open_gates().await;
+    first.await.unwrap().ok();
+    small.await.unwrap().ok();
+    taken().await.ok();
+    app.post(&tasks, &json!({ "title": "x", "description": "x".repeat(60_000) })).await.ok();
+    assert_gapless(&app.events().await);
+}
+
+#[tokio::test]
+async fn requests_that_wait_hold_so_many_bytes_together() {
+    let log = FaultyLog::new(2);
+    let app = Arc::new(
+        App::with(Arc::new(log.clone()), Settings { requests_max_bytes: 100_000, ..Settings::default() }).await,
+    );
+    // Whatever their partition is.
+    let projects = [app.project_in(0).await, app.project_in(1).await];
+    log.close_gate().await;
+    let send = |project: usize| {
+        let (app, tasks) = (Arc::clone(&app), format!("/api/projects/{}/tasks", projects[project]));
+        tokio::spawn(async move { app.post(&tasks, &json!({ "title": "x", "description": "x".repeat(60_000) })).await })
+    };
+    let first = send(0);
+    eventually(PATIENCE, || async { log.waiting() == 1 }).await;
+    assert_eq!(send(1).await.unwrap().refused(429, "overloaded").headers["retry-after"], "1");
+    // Whoever goes away holds nothing.
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let second = send(1);
+    eventually(PATIENCE, || async { log.waiting() == 2 }).await;
+    log.open_gates().await;
+    second.await.unwrap().ok();
+    assert_gapless(&app.events().await);
 }
 
 #[tokio::test]

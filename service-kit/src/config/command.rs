@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct CommandConfig {
     pub mailbox_capacity: usize,
+    pub mailbox_max_bytes: usize,
+    pub requests_max_bytes: usize,
     pub batch_max_events: usize,
     pub title_max_bytes: usize,
     pub description_max_bytes: usize,
@@ -28,6 +30,8 @@ impl Default for CommandConfig {
     fn default() -> Self {
         Self {
             mailbox_capacity: 4_096,
+            mailbox_max_bytes: 64 * 1024 * 1024,
+            requests_max_bytes: 256 * 1024 * 1024,
             batch_max_events: 1_000,
             title_max_bytes: 500,
             description_max_bytes: 65_536,

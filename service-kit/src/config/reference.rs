@@ -52,6 +52,8 @@ reference! {
     "auth.tokens": "List of bearer tokens: `{ token = \"…\" or token_file = \"…\", user = \"…\", admin = false }`. Without one, every call is `unauthenticated`.",
     "auth.instance_token": "What instances of the command service know each other by: the same secret in each, of at least 16 bytes, and nobody's token. A process of its own whose log others may share (`kafka`, `postgres`) does not start without it; `muster dev` is alone and needs none.",
     "command.mailbox_capacity": "Commands that may wait per partition; beyond it a command is `overloaded`.",
+    "command.mailbox_max_bytes": "Bytes of the commands, as JSON, that a partition has taken in and not answered yet: those that wait, those that are decided and those that are being written. Beyond it a command is `overloaded`; one that is larger than that is taken when there is no other.",
+    "command.requests_max_bytes": "Bytes of the bodies that all requests of an instance together hold until they are answered, whatever they wait for; beyond it a request is `overloaded`.",
     "command.batch_max_events": "Most events in one append to the log.",
     "command.title_max_bytes": "Longest title, in bytes of UTF-8.",
     "command.description_max_bytes": "Longest description, in bytes of UTF-8.",

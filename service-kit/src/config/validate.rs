@@ -32,6 +32,8 @@ fn positive(config: &Config) -> Result<(), Error> {
         ("log.kafka.stall_timeout_ms", log.kafka.stall_timeout_ms),
         ("read_store.max_connections", read_store.max_connections.into()),
         ("command.mailbox_capacity", command.mailbox_capacity as u64),
+        ("command.mailbox_max_bytes", command.mailbox_max_bytes as u64),
+        ("command.requests_max_bytes", command.requests_max_bytes as u64),
         ("command.batch_max_events", command.batch_max_events as u64),
         ("command.title_max_bytes", command.title_max_bytes as u64),
         ("command.lease_default_ms", command.lease_default_ms),
@@ -58,6 +60,9 @@ fn ordered(config: &Config) -> Result<(), Error> {
     let Config { http, command, query, runner, .. } = config;
     if http.tls.cert_file.is_some() != http.tls.key_file.is_some() {
         return refuse("http.tls", "needs both `cert_file` and `key_file`, or neither");
+    }
+    if command.requests_max_bytes < http.max_body_bytes {
+        return refuse("command.requests_max_bytes", "must not be less than http.max_body_bytes");
     }
     if command.lease_default_ms > command.lease_max_ms {
         return refuse("command.lease_default_ms", "must not exceed command.lease_max_ms");

@@ -152,6 +152,8 @@ fn keys_of_librdkafka_are_free() {
 fn values_that_cannot_work_are_refused_by_key() {
     let cases = [
         ("[http]\nmax_body_bytes = 0\n", "http.max_body_bytes"),
+        ("[command]\nmailbox_max_bytes = 0\n", "command.mailbox_max_bytes"),
+        ("[command]\nrequests_max_bytes = 1000000\n", "command.requests_max_bytes"),
         ("[query]\npage_size_default = 600\n", "query.page_size_default"),
         ("[command]\nlease_default_ms = 600001\n", "command.lease_default_ms"),
         ("[runner]\nheartbeat_ms = 40000\n", "runner.heartbeat_ms"),
