@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use uuid::Uuid;
+
 use super::shape::{Members, Shape, Shapes};
 use super::tree::{Name, Tree};
 
@@ -30,6 +32,8 @@ pub(super) enum Wrong {
     Nul,
 }
 
+/// Of text that is refused, so much is told.
+const SHOWN_MAX_CHARS: usize = 40;
 /// Up to this many members are compared each with each, which costs less than a set.
 const COMPARED_DIRECTLY_MAX: usize = 12;
 
@@ -105,6 +109,8 @@ impl<'t> Check<'t> {
             | (Shape::Number, Tree::Count(_) | Tree::Negative(_) | Tree::Number) => Ok(()),
             (Shape::Count(most) | Shape::Integer(_, most), Tree::Count(count)) if count <= most => Ok(()),
             (Shape::Integer(least, _), Tree::Negative(number)) if number >= least => Ok(()),
+            (Shape::Choice(choices), Tree::Text(text)) if choices.iter().any(|choice| choice == text) => Ok(()),
+            (Shape::Uuid, Tree::Text(text)) if Uuid::parse_str(text).is_ok() => Ok(()),
             (Shape::Named(name), _) => self.fit(tree, self.shapes.find(name), path),
             (Shape::Nullable(shape), _) => self.fit(tree, shape, path),
             (Shape::Either(options), _) => match options.iter().find(|option| is_kind(tree, option, self.shapes)) {
@@ -121,13 +127,22 @@ impl<'t> Check<'t> {
                 })
             }),
             (Shape::Tagged(variants), Tree::Object(_)) => {
-                // A tag that is missing or unknown is the type's to refuse: it knows the others.
-                match tree.text("type").and_then(|kind| variants.get(kind)) {
+                let Some(kind) = tree.member("type") else {
+                    return path.within(Step::Member("type"), |path| Err(path.fault(Wrong::Missing)));
+                };
+                let shape = if let Tree::Text(kind) = kind { variants.get(kind.as_ref()) } else { None };
+                match shape {
                     Some(shape) => self.fit(tree, shape, path),
-                    None => Ok(()),
+                    None => path.within(Step::Member("type"), |path| {
+                        let found = if let Tree::Text(text) = kind { shown(text) } else { kind.kind().to_owned() };
+                        Err(path.fault(Wrong::Kind { found, expected: one_of(variants.keys()) }))
+                    }),
                 }
             }
             (Shape::Object(members), Tree::Object(given)) => self.object(given, members, path),
+            (Shape::Choice(_) | Shape::Uuid, Tree::Text(text)) => {
+                Err(path.fault(Wrong::Kind { found: shown(text), expected: expected(shape, self.shapes) }))
+            }
             _ => Err(path.kind(tree, &expected(shape, self.shapes))),
         }
     }
@@ -159,7 +174,7 @@ fn is_kind(tree: &Tree<'_>, shape: &Shape, shapes: &Shapes) -> bool {
     match shape {
         Shape::Any => true,
         Shape::Bool => matches!(tree, Tree::Bool),
-        Shape::Text => matches!(tree, Tree::Text(_)),
+        Shape::Text | Shape::Choice(_) | Shape::Uuid => matches!(tree, Tree::Text(_)),
         Shape::Count(_) | Shape::Integer(..) | Shape::Number => {
             matches!(tree, Tree::Count(_) | Tree::Negative(_) | Tree::Number)
         }
@@ -171,11 +186,26 @@ fn is_kind(tree: &Tree<'_>, shape: &Shape, shapes: &Shapes) -> bool {
     }
 }
 
+fn one_of<'a>(choices: impl IntoIterator<Item = &'a String>) -> String {
+    let choices: Vec<_> = choices.into_iter().map(|choice| format!("`{choice}`")).collect();
+    format!("one of {}", choices.join(", "))
+}
+
+/// What was sent, as far as it helps to know.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX_CHARS) {
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+        None => format!("`{text}`"),
+    }
+}
+
 fn expected(shape: &Shape, shapes: &Shapes) -> String {
     match shape {
         Shape::Any => "anything".to_owned(),
         Shape::Bool => "a boolean".to_owned(),
         Shape::Text => "text".to_owned(),
+        Shape::Choice(choices) => one_of(choices),
+        Shape::Uuid => "a UUID".to_owned(),
         Shape::Count(most) => format!("a whole number from 0 to {most}"),
         Shape::Integer(i64::MIN, u64::MAX) => "a whole number".to_owned(),
         Shape::Integer(least, most) => format!("a whole number from {least} to {most}"),

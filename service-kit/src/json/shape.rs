@@ -12,6 +12,10 @@ pub(super) enum Shape {
     Any,
     Bool,
     Text,
+    /// Text that is one of these.
+    Choice(Vec<String>),
+    /// Text that is a UUID.
+    Uuid,
     /// A whole number from 0 to this.
     Count(u64),
     /// A whole number of this range.
@@ -71,7 +75,7 @@ fn shape(schema: &Value) -> Shape {
         return if options.iter().any(|option| is_null(&option)) { Shape::Nullable(Box::new(either)) } else { either };
     }
     match schema["type"].as_str() {
-        Some("string") => Shape::Text,
+        Some("string") => text(schema),
         Some("boolean") => Shape::Bool,
         Some("integer") => {
             let maximum = schema["maximum"].as_u64().unwrap_or(u64::MAX);
@@ -81,8 +85,18 @@ fn shape(schema: &Value) -> Shape {
         Some("number") => Shape::Number,
         Some("array") => Shape::List(Box::new(shape(&schema["items"]))),
         Some("object") => object(schema),
-        _ if schema["const"].is_string() => Shape::Text,
+        _ if schema["const"].is_string() => text(schema),
         _ => Shape::Any,
+    }
+}
+
+fn text(schema: &Value) -> Shape {
+    let only = schema["const"].as_str().map(|only| vec![only.to_owned()]);
+    let choices = || schema["enum"].as_array()?.iter().map(|choice| choice.as_str().map(str::to_owned)).collect();
+    match only.or_else(choices) {
+        Some(choices) => Shape::Choice(choices),
+        None if schema["format"] == "uuid" => Shape::Uuid,
+        None => Shape::Text,
     }
 }
 

@@ -41,13 +41,10 @@ impl Tree<'_> {
         }
     }
 
-    /// The text of a member.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    /// A member.
+    pub(super) fn member(&self, name: &str) -> Option<&Self> {
         let Self::Object(members) = self else { return None };
-        members.iter().find_map(|(own, value)| match value {
-            Self::Text(text) if own.0 == name => Some(text.as_ref()),
-            _ => None,
-        })
+        members.iter().find_map(|(own, value)| (own.0 == name).then_some(value))
     }
 }
 

@@ -16,6 +16,8 @@ fn shapes() -> Shapes {
                 "agents": { "type": "object", "additionalProperties": { "$ref": "#/components/schemas/Agent" } },
                 "criteria": { "type": "array", "items": { "$ref": "#/components/schemas/Criterion" } },
                 "shape": { "$ref": "#/components/schemas/Form" },
+                "owner": { "anyOf": [{ "type": "string", "format": "uuid" }, { "type": "null" }] },
+                "urgency": { "$ref": "#/components/schemas/Urgency" },
             },
             "required": ["title"],
             "additionalProperties": false,
@@ -25,6 +27,7 @@ fn shapes() -> Shapes {
             "properties": { "model": { "type": "string" }, "cost": { "type": "number" } },
             "additionalProperties": false,
         },
+        "Urgency": { "type": "string", "enum": ["low", "high"] },
         "Criterion": { "oneOf": [{ "type": "string" }, { "$ref": "#/components/schemas/Agent" }] },
         "Form": {
             "oneOf": [{ "$ref": "#/components/schemas/Round" }],
@@ -60,8 +63,7 @@ fn what_fits_is_taken() {
         r#"{"title":"t","points":null,"agents":{"coder":{"model":"m","cost":1}},"criteria":["a",{"model":"m"}]}"#,
         r#"{"title":"t","points":18446744073709551615,"shape":{"radius":-1,"type":"round"}}"#,
         r#"{"title":"t","agents":{"a":{"cost":-1.5e3}}}"#,
-        // The tag is the type's own to refuse.
-        r#"{"title":"t","shape":{"type":"square"}}"#,
+        r#"{"title":"t","urgency":"low","owner":"0199D6A0-0000-7000-8000-000000000001"}"#,
     ] {
         let value: Value = shapes().one("Card").parse(body.as_bytes()).expect(body);
         assert_eq!(value, serde_json::from_str::<Value>(body).unwrap());
@@ -107,6 +109,25 @@ fn a_value_of_another_kind_is_named_with_its_path() {
     assert_eq!(refused("[]").0, "invalid_body");
     assert_eq!(refused(r#"{"title":"t","shape":{"type":"round"}}"#), is("invalid_body", "shape.radius"));
     assert_eq!(refused("{}"), is("invalid_body", "title"));
+}
+
+#[test]
+fn text_that_is_none_of_the_choices_or_no_uuid_is_named_with_its_path() {
+    let told = |body: &str| shapes().one("Card").parse::<Value>(body.as_bytes()).expect_err(body);
+    let urgency = told(r#"{"title":"t","urgency":"hgih"}"#);
+    assert_eq!(parts(&urgency), is("invalid_body", "urgency"));
+    assert_eq!(urgency.message(), "urgency: `hgih` is there and one of `low`, `high` is expected.");
+    assert_eq!(refused(r#"{"title":"t","owner":"0199d6a0"}"#), is("invalid_body", "owner"));
+    assert_eq!(refused(r#"{"title":"t","owner":7}"#), is("invalid_body", "owner"));
+    let long = told(&format!(r#"{{"title":"t","owner":"{}"}}"#, "\u{e9}".repeat(1_000)));
+    assert!(long.message().len() < 200 && long.message().contains("a UUID is expected"), "{long}");
+    // What an object is to be is its tag's to say.
+    for (shape, path) in
+        [(r#"{"type":"square"}"#, "shape.type"), (r#"{"type":7}"#, "shape.type"), (r#"{"radius":1}"#, "shape.type")]
+    {
+        assert_eq!(refused(&format!(r#"{{"title":"t","shape":{shape}}}"#)), is("invalid_body", path), "{shape}");
+    }
+    assert_eq!(told(r#"{"title":"t","shape":{}}"#).extension("field"), Some(&json!("type")));
 }
 
 #[test]

@@ -123,14 +123,14 @@ fn shapes() -> impl Iterator<Item = (String, Shape)> {
 fn field(line: &str) -> Option<Field> {
     let (name, rest) = line.trim().split_once(": ")?;
     let (kind, description) = rest.split_once(", ")?;
-    let optional = name.ends_with('?');
-    let nullable = optional || kind.ends_with("|null");
+    let optional = name.ends_with(['?', '~']);
+    let nullable = name.ends_with('?') || kind.ends_with("|null");
     let mut schema = kind_schema(kind.trim_end_matches("|null"));
     if nullable {
         schema = json!({ "anyOf": [schema, { "type": "null" }] });
     }
     schema["description"] = description.into();
-    Some(Field { name: name.trim_end_matches('?').to_owned(), optional, schema })
+    Some(Field { name: name.trim_end_matches(['?', '~']).to_owned(), optional, schema })
 }
 
 fn kind_schema(kind: &str) -> Value {

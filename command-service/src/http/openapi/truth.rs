@@ -63,6 +63,9 @@ fn hold<T: DeserializeOwned + Serialize>(schemas: &Map<String, Value>, name: &st
         if !(is_required && nullable) {
             assert_eq!(read(&without).is_err(), is_required, "{name}.{field}");
         }
+        let mut null = whole.clone();
+        null[field] = Value::Null;
+        assert_eq!(read(&null).is_ok(), nullable, "{name}.{field} as null");
     }
 }
 
@@ -95,6 +98,70 @@ fn every_command_and_report_is_described_as_it_is() {
         let name = variant["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
         hold::<Report>(&schemas, name, true);
     }
+}
+
+/// Every place in a value, as a JSON pointer and as the path a fault has.
+fn places(value: &Value, pointer: &str, path: &str, found: &mut Vec<(String, String)>) {
+    let mut go = |name: &str, path: String, value: &Value| {
+        let pointer = format!("{pointer}/{name}");
+        found.push((pointer.clone(), path.clone()));
+        places(value, &pointer, &path, found);
+    };
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| {
+            go(name, if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, value);
+        }),
+        Value::Array(items) => (0..).zip(items).for_each(|(index, item): (usize, _)| {
+            go(&index.to_string(), format!("{path}[{index}]"), item);
+        }),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_wrong_value_anywhere_in_a_command_is_named_with_its_path() {
+    let schemas = all();
+    let wrong = [
+        json!(null),
+        json!("no such"),
+        json!("\0"),
+        json!(-1),
+        json!(1.5),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!([7]),
+    ];
+    let mut refused = 0;
+    let commands = COMMANDS.iter().filter(|name| **name != "ReportRun");
+    let commands = commands.map(|name| ((*name).to_owned(), example(&schemas, &schemas[*name])));
+    let reports = schemas["Report"]["oneOf"].as_array().unwrap().iter().map(|variant| {
+        let mut command = example(&schemas, &schemas["ReportRun"]);
+        command["reports"][0] = example(&schemas, variant);
+        (variant["$ref"].to_string(), command)
+    });
+    for (name, command) in commands.chain(reports) {
+        let whole = json!({ "project_id": ID, "command": command, "expected_sequence": 1, "causation_id": ID });
+        let mut found = Vec::new();
+        places(&whole, "", "", &mut found);
+        for (pointer, path) in found {
+            for wrong in &wrong {
+                let mut body = whole.clone();
+                *body.pointer_mut(&pointer).unwrap() = wrong.clone();
+                let parse =
+                    super::shapes().one("CommandRequest").parse::<api::CommandRequest>(body.to_string().as_bytes());
+                let Err(problem) = parse else { continue };
+                let told = problem.extension("path").and_then(Value::as_str).unwrap_or_default();
+                // What a value lacks or has inside is named by that.
+                let inside = told
+                    .strip_prefix(path.as_str())
+                    .is_some_and(|rest| rest.is_empty() || ['.', '['].contains(&rest.chars().next().unwrap()));
+                assert!(inside, "{name}: {wrong} at {path}: {problem}, told as {told}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 1_000, "{refused}");
 }
 
 #[test]
