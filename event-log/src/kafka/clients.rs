@@ -1,5 +1,7 @@
 //! The settings of each kind of client. What the log's promises rest on cannot be configured away.
 
+use std::time::Duration;
+
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, ClientContext};
@@ -86,6 +88,16 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Error::unavailable("a Kafka client", error)))
+}
+
+/// As [`blocking`], for work that may outlive its own time-outs: librdkafka waits by the time of day, and one that is set
+/// back while it waits lengthens the wait by as much (librdkafka 2145). None when it took longer than `within`; the thread
+/// is left behind.
+pub(super) async fn blocking_within<T: Send + 'static>(
+    within: Duration,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Option<Result<T, Error>> {
+    tokio::time::timeout(within, blocking(work)).await.ok()
 }
 
 /// Drops what it holds on a thread of its own, because closing a client waits for its threads.

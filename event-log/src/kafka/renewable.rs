@@ -44,6 +44,13 @@ impl Renewable {
         }
         answer
     }
+
+    /// Leaves the client there is to whoever still asks it.
+    pub(super) fn renew(&self) -> KafkaResult<()> {
+        let new = make(&self.settings)?;
+        *self.current.lock() = new;
+        Ok(())
+    }
 }
 
 fn make(settings: &ClientConfig) -> Result<Shared, KafkaError> {

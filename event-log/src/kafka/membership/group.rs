@@ -43,6 +43,18 @@ pub(super) struct Group {
     pub members: Vec<Seen>,
 }
 
+/// Says what the group says of itself.
+pub(super) trait Describe: Send + Sync {
+    /// The group now. Blocks.
+    fn describe(&self) -> Result<Group, Error>;
+
+    /// How long that may take.
+    fn timeout(&self) -> Duration;
+
+    /// Asks through another client from now on: the one there is does not come back.
+    fn renew(&self);
+}
+
 /// Asks the group's coordinator.
 pub(super) struct Describer {
     client: Renewable,
@@ -61,7 +73,15 @@ impl Describer {
         })
     }
 
-    pub(super) fn describe(&self) -> Result<Group, Error> {
+    fn seen(&self, member: &GroupMemberInfo) -> Option<Seen> {
+        let url = url(member.client_id())?.to_owned();
+        let partitions = member.assignment().and_then(|bytes| assigned(bytes, &self.topic)).unwrap_or_default();
+        Some(Seen { client_id: member.client_id().to_owned(), url, partitions })
+    }
+}
+
+impl Describe for Describer {
+    fn describe(&self) -> Result<Group, Error> {
         let found = self.client.ask(|client| client.fetch_group_list(Some(&self.group), self.timeout));
         let found = found.map_err(|error| Error::unavailable(&format!("group {}", self.group), error))?;
         let Some(group) = found.groups().first() else { return Ok(Group { settled: false, members: Vec::new() }) };
@@ -69,10 +89,14 @@ impl Describer {
         Ok(Group { settled: group.state() == "Stable", members })
     }
 
-    fn seen(&self, member: &GroupMemberInfo) -> Option<Seen> {
-        let url = url(member.client_id())?.to_owned();
-        let partitions = member.assignment().and_then(|bytes| assigned(bytes, &self.topic)).unwrap_or_default();
-        Some(Seen { client_id: member.client_id().to_owned(), url, partitions })
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn renew(&self) {
+        if let Err(error) = self.client.renew() {
+            tracing::error!(%error, "there is no new client to ask the group with");
+        }
     }
 }
 

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 
 use super::super::{KafkaConfig, clients};
-use super::group::{Describer, Group};
+use super::group::{Describe, Group};
 use super::place::Place;
 use crate::{Error, Owners, stalls};
 
 /// Shortest time between two questions.
 const EVERY: Duration = Duration::from_millis(50);
+
+/// How much longer than it may take an answer is waited for, before whoever was asked is given up.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// How soon the group is asked again while a partition has no owner; doubled each time, up to [`AGAIN_MAX`].
 const AGAIN: Duration = Duration::from_millis(20);
@@ -22,7 +25,7 @@ const AGAIN_MAX: Duration = Duration::from_secs(1);
 
 /// Who owns what.
 pub(super) struct Directory {
-    describer: Arc<Describer>,
+    describer: Arc<dyn Describe>,
     asked: Mutex<Option<Instant>>,
     owners: watch::Sender<Arc<Owners>>,
     place: Arc<Place>,
@@ -36,7 +39,7 @@ pub(super) struct Directory {
 
 impl Directory {
     pub(super) fn new(
-        describer: Describer,
+        describer: impl Describe + 'static,
         place: Arc<Place>,
         url: &str,
         client_id: String,
@@ -68,8 +71,7 @@ impl Directory {
                 tokio::time::sleep_until((at + EVERY).into()).await;
             }
             let now = Instant::now();
-            let describer = Arc::clone(&self.describer);
-            let group = clients::blocking(move || describer.describe()).await?;
+            let group = self.describe().await?;
             self.note_difference(&group);
             let (held, giving) = self.place.stands();
             let me = Me { url: &self.url, client_id: &self.client_id, held: &held, giving: &giving };
@@ -82,6 +84,18 @@ impl Directory {
             *asked = Some(now);
         }
         Ok(Arc::clone(&self.owners.borrow()))
+    }
+
+    /// What the group answers, unless no answer comes at all: then another client is asked the next time.
+    async fn describe(&self) -> Result<Group, Error> {
+        let describer = Arc::clone(&self.describer);
+        let within = describer.timeout() + MARGIN;
+        let Some(answer) = clients::blocking_within(within, move || describer.describe()).await else {
+            stalls::count("membership", "the group does not say in time who owns what; another client asks it");
+            self.describer.renew();
+            return Err(Error::Unavailable { reason: "the group does not say in time who owns what".to_owned() });
+        };
+        answer
     }
 
     fn note_difference(&self, group: &Group) {
@@ -153,35 +167,77 @@ fn combine(group: &Group, before: &Owners, me: &Me<'_>) -> Owners {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::super::group::Seen;
     use super::*;
+
+    /// Does not come back with an answer until it is renewed.
+    #[derive(Default)]
+    struct Stuck(AtomicBool);
+
+    impl Describe for Arc<Stuck> {
+        fn describe(&self) -> Result<Group, Error> {
+            let begun_before = !self.0.load(Ordering::SeqCst);
+            while begun_before && Arc::strong_count(self) > 1 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(Group { settled: true, members: vec![seen("other", &[2])] })
+        }
+
+        fn timeout(&self) -> Duration {
+            Duration::from_millis(10)
+        }
+
+        fn renew(&self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_never_answered_is_given_up_and_another_client_asked() {
+        let stuck = Arc::new(Stuck::default());
+        let (place, _changes) = Place::new(Duration::from_secs(1));
+        let config = KafkaConfig::new("nowhere:1", "http://nowhere");
+        let directory = Directory::new(Arc::clone(&stuck), place, "me", "id of me".to_owned(), &config);
+        let first = tokio::time::timeout(Duration::from_mins(1), directory.refresh()).await;
+        assert!(matches!(first, Ok(Err(Error::Unavailable { .. }))), "{first:?}");
+        let owners = directory.refresh().await.unwrap();
+        assert_eq!(*owners, owners_of(&[(2, "other")]));
+        // Lets the thread go that was left behind.
+        drop(stuck);
+    }
 
     fn seen(name: &str, partitions: &[u32]) -> Seen {
         Seen { client_id: format!("id of {name}"), url: name.to_owned(), partitions: partitions.to_vec() }
     }
 
-    fn owners(of: &[(u32, &str)]) -> Owners {
+    fn owners_of(of: &[(u32, &str)]) -> Owners {
         of.iter().map(|(partition, url)| (*partition, Arc::from(*url))).collect()
     }
 
     fn seen_by_me(group: &Group, before: &[(u32, &str)], held: &[u32], giving: &[u32]) -> Owners {
         let (held, giving) = (held.iter().copied().collect(), giving.iter().copied().collect());
-        combine(group, &owners(before), &Me { url: "me", client_id: "id of me", held: &held, giving: &giving })
+        combine(group, &owners_of(before), &Me { url: "me", client_id: "id of me", held: &held, giving: &giving })
     }
 
     #[test]
     fn a_settled_group_is_believed_also_against_oneself() {
         let group = Group { settled: true, members: vec![seen("me", &[0, 1]), seen("other", &[2])] };
-        assert_eq!(seen_by_me(&group, &[], &[1, 2], &[]), owners(&[(0, "me"), (1, "me"), (2, "other")]));
-        assert_eq!(seen_by_me(&group, &[], &[1], &[0]), owners(&[(1, "me"), (2, "other")]), "what is given back");
+        assert_eq!(seen_by_me(&group, &[], &[1, 2], &[]), owners_of(&[(0, "me"), (1, "me"), (2, "other")]));
+        assert_eq!(seen_by_me(&group, &[], &[1], &[0]), owners_of(&[(1, "me"), (2, "other")]), "what is given back");
     }
 
     #[test]
     fn in_a_rebalance_those_who_are_there_keep_what_they_had() {
         let before = [(0, "me"), (1, "me"), (2, "other"), (3, "gone")];
         let group = Group { settled: false, members: vec![seen("me", &[]), seen("other", &[])] };
-        assert_eq!(seen_by_me(&group, &before, &[1], &[]), owners(&[(1, "me"), (2, "other")]));
+        assert_eq!(seen_by_me(&group, &before, &[1], &[]), owners_of(&[(1, "me"), (2, "other")]));
         let group = Group { settled: false, members: vec![seen("other", &[])] };
-        assert_eq!(seen_by_me(&group, &before, &[0, 1], &[]), owners(&[(2, "other")]), "expelled, and not aware of it");
+        assert_eq!(
+            seen_by_me(&group, &before, &[0, 1], &[]),
+            owners_of(&[(2, "other")]),
+            "expelled, and not aware of it"
+        );
     }
 }
