@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use muster_event_log::postgres::{PostgresConfig, PostgresLog};
-use muster_event_log::{Error, EventLog, LogOffset};
+use muster_event_log::{Change, Error, EventLog, LogOffset, Member};
 use muster_test_kit::{eventually, postgres, shared};
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
@@ -64,6 +64,21 @@ async fn a_stranger_that_locks_a_partition_is_left_alone() {
     assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
     sqlx::raw_sql("COMMIT").execute(&mut stranger).await.unwrap();
     log.open_writer(0).await.unwrap();
+}
+
+/// A machine may be so busy that joining takes longer than a member may be silent. It must not begin anew each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joining_may_take_longer_than_a_member_may_be_silent() {
+    let harness = Postgres::start().await;
+    let log = harness.connect().await;
+    let mut connection = PgConnection::connect(&harness.config.url).await.unwrap();
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+                    AS 'BEGIN PERFORM pg_sleep(2); NEW.heartbeat_at = clock_timestamp(); RETURN NEW; END';
+                CREATE TRIGGER slow BEFORE INSERT ON muster_log.members FOR EACH ROW EXECUTE FUNCTION slow()";
+    sqlx::raw_sql(slow).execute(&mut connection).await.unwrap();
+    let place = log.join(Member { url: "http://one:1".into(), session_timeout_ms: 1_000 }).await.unwrap();
+    let change = tokio::time::timeout(Duration::from_mins(1), place.next()).await;
+    assert!(matches!(change, Ok(Some(Change::Take { .. }))), "{change:?}");
 }
 
 /// Writes up to `target` in batches of 5, taking over from itself after each failure; checks each time what is there.

@@ -29,6 +29,10 @@ const FIRST: Duration = Duration::from_secs(1);
 /// Pause before joining again.
 const REJOIN: Duration = Duration::from_millis(200);
 
+/// How long entering may take at least, however short the session timeout is: nothing is held yet that silence could lose,
+/// and on a busy machine a connection alone may take longer than that, each time.
+const ENTER_MIN: Duration = Duration::from_secs(5);
+
 /// How a session ended.
 enum End {
     Left,
@@ -108,7 +112,7 @@ impl Life {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             table::enter(&mut connection, &me).await.map(|()| connection)
         };
-        let mut connection = match tokio::time::timeout(self.session_timeout, entered).await {
+        let mut connection = match tokio::time::timeout(self.session_timeout.max(ENTER_MIN), entered).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return End::Lost(error.to_string()),
             Err(_) => return End::Lost("the database did not answer in time".to_owned()),
