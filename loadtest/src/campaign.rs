@@ -22,6 +22,7 @@ mod recorder;
 mod subscriber;
 mod workload;
 
+mod evidence;
 mod faults;
 
 mod logs;

@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use muster_loadtest::campaign;
 use muster_loadtest::{Bounds, Database, Figure, Kafka, Log, Machine, Postgres, Programs, Report, scenario};
 
 /// Measures Muster beside what the same machine does at best in the same run.
@@ -62,6 +64,10 @@ struct Measure {
     json: Option<PathBuf>,
 }
 
+/// How long what goes on beside the work may take in the end.
+const LAST_WORK_WITHIN: Duration = Duration::from_secs(1);
+/// Exit status of what somebody ended, as the shell reports a process that SIGINT ended.
+const INTERRUPTED: u8 = 130;
 /// Each waits for the group to notice.
 const TAKEOVERS_MAX: u32 = 5;
 
@@ -104,9 +110,19 @@ enum Scenario {
     Takeover,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return told(&error.into()),
+    };
+    let code = runtime.block_on(act(&arguments));
+    // A client of a server that is gone may take its time to notice.
+    runtime.shutdown_timeout(LAST_WORK_WITHIN);
+    code
+}
+
+async fn act(arguments: &Arguments) -> ExitCode {
     let outcome = match &arguments.command {
         None => run(&arguments.measure).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Campaign(arguments)) => cli::campaign::run(arguments).await,
@@ -114,12 +130,14 @@ async fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
-        Err(error) => {
-            // Nobody reads it when this fails.
-            drop(writeln!(std::io::stderr().lock(), "loadtest: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => told(&error),
     }
+}
+
+fn told(error: &anyhow::Error) -> ExitCode {
+    // Nobody reads it when this fails.
+    drop(writeln!(std::io::stderr().lock(), "loadtest: {error:#}"));
+    if error.is::<campaign::Interrupted>() { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
 }
 
 /// Measures what was asked for. What was measured is written also when a scenario fails.

@@ -19,6 +19,10 @@ const SIGKILL: i32 = 9;
 const SIGCONT: i32 = 18;
 const SIGSTOP: i32 = 19;
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// What an operating system says of a full disk.
+pub const NO_ROOM: &str = "No space left on device";
+/// What a broker's clients say then.
+pub const DISK_ERROR: &str = "Disk error when trying to access log file on disk";
 
 /// A Postgres whose acknowledged transactions survive it.
 pub struct Postgres {
@@ -79,17 +83,38 @@ impl Postgres {
         Ok(text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect())
     }
 
-    /// Ends it without writing anything more: what it acknowledged must be on disk already.
-    pub async fn kill(&mut self) {
-        let Some(mut server) = self.server.take() else { return };
+    /// Ends it without writing anything more: what it acknowledged must be on disk already. The process that ended by
+    /// that; none when none ran.
+    pub async fn kill(&mut self) -> Option<u32> {
+        let mut server = self.server.take()?;
         self.ways_in.iter().for_each(|link| link.lead_nowhere());
+        let (id, ran) = (server.id(), server.is_running());
         // Killed outright, its children would live on for a moment and keep it from starting again.
-        drop(signal(server.id(), SIGQUIT));
-        wait::until(GONE_WITHIN, || {
+        drop(signal(id, SIGQUIT));
+        let gone = wait::until(GONE_WITHIN, || {
             let gone = (!server.is_running()).then_some(());
             async move { gone }
-        })
-        .await;
+        });
+        (ran && gone.await.is_some()).then_some(id)
+    }
+
+    /// Tries to write rows. What the server said when it refused them for lack of room; none when it did not.
+    pub fn refuses_row(&self, database: &str) -> Option<String> {
+        const FILL: &str = "create table if not exists public.campaign_room (filler text); \
+            insert into public.campaign_room select repeat(gen_random_uuid()::text, 40) from generate_series(1, 200)";
+        let refused = tokio::task::block_in_place(|| self.rows(database, FILL)).err()?.to_string();
+        refused.lines().find(|line| line.contains(NO_ROOM)).map(str::to_owned)
+    }
+}
+
+/// A campaign that breaks off waits for nothing.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server
+            && server.is_running()
+        {
+            drop(signal(server.id(), SIGQUIT));
+        }
     }
 }
 
@@ -141,16 +166,22 @@ impl Kafka {
         self.server.as_ref().map(KafkaServer::bootstrap).unwrap_or_default()
     }
 
-    /// Ends it without warning.
-    pub async fn kill(&mut self) {
-        let Some(mut server) = self.server.take() else { return };
+    /// Ends it without warning. The process that ended by that; none when none ran.
+    pub async fn kill(&mut self) -> Option<u32> {
+        let mut server = self.server.take()?;
         self.ways_in.iter().for_each(|link| link.lead_nowhere());
-        drop(signal(server.id(), SIGKILL));
-        wait::until(GONE_WITHIN, || {
+        let (id, ran) = (server.id(), server.is_running());
+        drop(signal(id, SIGKILL));
+        let gone = wait::until(GONE_WITHIN, || {
             let gone = (!server.is_running()).then_some(());
             async move { gone }
-        })
-        .await;
+        });
+        (ran && gone.await.is_some()).then_some(id)
+    }
+
+    /// The process, while it runs.
+    pub fn id(&mut self) -> Option<u32> {
+        if self.is_running() { self.server.as_ref().map(KafkaServer::id) } else { None }
     }
 
     /// Stops its clock.
@@ -164,6 +195,15 @@ impl Kafka {
     pub fn thaw(&self) {
         if let Some(server) = &self.server {
             drop(signal(server.id(), SIGCONT));
+        }
+    }
+}
+
+/// A campaign that breaks off waits for nothing, and a frozen broker would not hear that it is to stop.
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        if let Some(id) = self.id() {
+            drop(signal(id, SIGKILL));
         }
     }
 }

@@ -18,12 +18,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::evidence::{Disturbed, Lines, OwnersWatch, Shown, Times, stands_still};
 use super::options::Kind;
 use super::plan::Planned;
 use super::proxy::Mode;
-use super::recorder::Recorder;
-use super::stage::{Shared, Stage, until_ready};
+use super::stage::{LOG_DATABASE, Shared, Stage, until_ready};
 use super::verdict::raw_log;
+use super::workload::World;
 
 /// Faults at the same time.
 const AT_ONCE: usize = 2;
@@ -35,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(6);
 const WORKS_WITHIN: Duration = Duration::from_mins(3);
 /// How long a service that should run may take to.
 const RUNS_WITHIN: Duration = Duration::from_mins(1);
+/// How long a fault that needs load to show may go on for that.
+const SHOWS_WITHIN: Duration = Duration::from_secs(8);
 /// How often processes are looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 
@@ -50,12 +53,14 @@ pub struct Done {
     pub ended_at_ns: u64,
     /// Why it could not be carried out, if so.
     pub failure: Option<String>,
+    /// What shows that it bit; none where nothing does.
+    pub shown: Shown,
 }
 
 /// Carries out faults.
 pub struct Faults {
     stage: Arc<Stage>,
-    recorder: Recorder,
+    world: Arc<World>,
     targets: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     begun: AtomicU64,
     /// Commands that should have been acknowledged for each fault begun.
@@ -67,12 +72,12 @@ pub struct Faults {
 
 impl Faults {
     /// For a stage.
-    pub fn new(stage: Arc<Stage>, recorder: Recorder, commands_each: u64, load_patience: Duration) -> Arc<Self> {
+    pub fn new(stage: Arc<Stage>, world: Arc<World>, commands_each: u64, load_patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             commands_each,
             load_patience,
             stage,
-            recorder,
+            world,
             targets: Mutex::default(),
             begun: AtomicU64::new(0),
             exits: AtomicU64::new(0),
@@ -119,38 +124,35 @@ impl Faults {
     async fn until_something_works(&self) {
         let begun = Instant::now();
         let wanted = self.begun().saturating_sub(AT_ONCE as u64) * self.commands_each * 9 / 10;
-        let quiet = || self.recorder.silence() > QUIET && begun.elapsed() < PATIENCE;
-        let ahead = || self.recorder.acknowledged() < wanted && begun.elapsed() < self.load_patience;
+        let quiet = || self.world.recorder.silence() > QUIET && begun.elapsed() < PATIENCE;
+        let ahead = || self.world.recorder.acknowledged() < wanted && begun.elapsed() < self.load_patience;
         while quiet() || ahead() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     async fn carry_out_one(&self, planned: Planned) -> Done {
-        let began_at_ns = self.recorder.now_ns();
-        let failure = self.perform(&planned).await.err().map(|error| format!("{error:#}"));
-        Done { planned, began_at_ns, ended_at_ns: self.recorder.now_ns(), failure }
+        let began_at_ns = self.world.recorder.now_ns();
+        let (shown, failure) = match self.perform(&planned).await {
+            Ok(shown) => (shown, None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        Done { planned, began_at_ns, ended_at_ns: self.world.recorder.now_ns(), failure, shown }
     }
 
-    async fn perform(&self, planned: &Planned) -> anyhow::Result<()> {
+    async fn perform(&self, planned: &Planned) -> anyhow::Result<Shown> {
         let lasting = Duration::from_millis(planned.duration_ms);
         match planned.kind {
             Kind::Kill => self.kill(self.service(&planned.target)?, lasting).await,
-            Kind::Freeze => {
-                let service = self.service(&planned.target)?;
-                // It may have ended by itself, and is about to be started again.
-                let frozen = wait::until(RUNS_WITHIN, || async { service.lock().await.freeze().then_some(()) });
-                frozen.await.context("it does not run")?;
-                tokio::time::sleep(lasting).await;
-                service.lock().await.thaw();
-                Ok(())
-            }
+            Kind::Freeze => self.freeze(self.service(&planned.target)?, lasting).await,
             Kind::Cut => self.with_link(planned, Mode::Cut).await,
             Kind::Partition => self.with_link(planned, Mode::Freeze).await,
             Kind::Delay => self.with_link(planned, Mode::Delay(Duration::from_millis(10 + planned.choice % 150))).await,
             Kind::Reset => {
-                self.stage.link(&planned.target)?.reset();
-                Ok(())
+                let link = self.stage.link(&planned.target)?;
+                let disturbed = Disturbed::of(link);
+                link.reset();
+                Ok(disturbed.shown().await)
             }
             Kind::ExecutedButTimedOut => self.with_link(planned, Mode::LoseAnswers).await,
             Kind::DelayedEndTxn if planned.choice.is_multiple_of(2) => {
@@ -158,18 +160,13 @@ impl Faults {
             }
             Kind::DelayedEndTxn => self.with_link(planned, Mode::LoseEndTxnAnswer).await,
             Kind::BrokerKill => self.kill_broker(lasting).await,
-            Kind::BrokerFreeze => {
-                let broker = self.stage.kafka.as_ref().context("there is no broker")?.lock().await;
-                broker.freeze();
-                tokio::time::sleep(lasting).await;
-                broker.thaw();
-                Ok(())
-            }
+            Kind::BrokerFreeze => self.freeze_broker(lasting).await,
             Kind::PostgresKill => self.kill_postgres(lasting).await,
             Kind::RebalanceStorm => self.storm(self.service(&planned.target)?).await,
             Kind::DiskFull => self.fill_disk(lasting).await,
             Kind::ClockJump => self.jump_clock(planned, lasting).await,
             Kind::Zombie => self.with_link(planned, Mode::AnswerHeartbeats).await,
+            Kind::Reorder => self.reorder(lasting).await,
             Kind::Poison => self.poison(planned).await,
         }
     }
@@ -186,43 +183,110 @@ impl Faults {
         }
     }
 
-    async fn kill(&self, service: &Shared, away: Duration) -> anyhow::Result<()> {
-        service.lock().await.kill().await;
+    async fn kill(&self, service: &Shared, away: Duration) -> anyhow::Result<Shown> {
+        let killed = service.lock().await.kill().await;
         tokio::time::sleep(away).await;
         let mut process = service.lock().await;
-        process.start().await
+        process.start().await?;
+        Ok(killed.map(|id| format!("process {id} was killed")))
+    }
+
+    async fn freeze(&self, service: &Shared, lasting: Duration) -> anyhow::Result<Shown> {
+        // It may have ended by itself, and is about to be started again.
+        let frozen = wait::until(RUNS_WITHIN, || async { service.lock().await.freeze() });
+        let id = frozen.await.context("it does not run")?;
+        tokio::time::sleep(lasting).await;
+        let shown = stands_still(id).await;
+        service.lock().await.thaw();
+        Ok(shown)
+    }
+
+    async fn freeze_broker(&self, lasting: Duration) -> anyhow::Result<Shown> {
+        let mut broker = self.stage.kafka.as_ref().context("there is no broker")?.lock().await;
+        let id = broker.id().context("it does not run")?;
+        broker.freeze();
+        tokio::time::sleep(lasting).await;
+        let shown = stands_still(id).await;
+        broker.thaw();
+        Ok(shown)
     }
 
     /// Stops and starts in quick succession, in order: every partition moves away and back.
-    async fn storm(&self, service: &Shared) -> anyhow::Result<()> {
+    async fn storm(&self, service: &Shared) -> anyhow::Result<Shown> {
+        let others = self.stage.instances.iter().filter(|instance| !Arc::ptr_eq(instance, service));
+        let watch = OwnersWatch::begin(others.cloned().collect());
         for _ in 0..3 {
             let mut process = service.lock().await;
             process.stop().await;
             process.start().await?;
         }
-        Ok(())
+        Ok(watch.shown(SHOWS_WITHIN).await)
     }
 
-    async fn with_link(&self, planned: &Planned, mode: Mode) -> anyhow::Result<()> {
+    async fn with_link(&self, planned: &Planned, mode: Mode) -> anyhow::Result<Shown> {
         let link = self.stage.link(&planned.target)?;
+        let disturbed = Disturbed::of(link);
+        let _urged = self.world.urge();
         link.set(mode);
         tokio::time::sleep(Duration::from_millis(planned.duration_ms)).await;
         link.set(Mode::Pass);
-        Ok(())
+        Ok(disturbed.shown().await)
     }
 
-    /// Whatever keeps files there may end of it, and is started again once there is room.
-    async fn fill_disk(&self, lasting: Duration) -> anyhow::Result<()> {
+    /// Requests of clients go on newest first. Clients send pairs meanwhile: two commands about one card.
+    async fn reorder(&self, lasting: Duration) -> anyhow::Result<Shown> {
+        let gate = &self.stage.gate;
+        let before = gate.overtaken();
+        let _urged = self.world.urge();
+        self.world.pair(true);
+        gate.reverse(true);
+        tokio::time::sleep(lasting).await;
+        let overtaken = wait::until(SHOWS_WITHIN, || async {
+            let times = gate.overtaken() - before;
+            (times > 0).then_some(times)
+        });
+        let overtaken = overtaken.await;
+        gate.reverse(false);
+        self.world.pair(false);
+        Ok(overtaken.map(|times| format!("{times} requests went on after a later one")))
+    }
+
+    /// Whatever keeps files there may end of it, and is started again once there is room. Lasts until somebody was refused.
+    async fn fill_disk(&self, lasting: Duration) -> anyhow::Result<Shown> {
         let disk = self.stage.disk.as_ref().context("there is no small disk")?;
+        let mut logs = Vec::new();
+        for service in self.stage.services() {
+            logs.push(service.lock().await.log());
+        }
+        let lines = Lines::of(logs);
+        let urged = self.world.urge();
         disk.fill()?;
         tokio::time::sleep(lasting).await;
+        let shown = wait::until(SHOWS_WITHIN, || async { self.was_refused(&lines) }).await;
         disk.free()?;
-        if self.stage.kafka.is_some() {
-            tokio::time::sleep(WATCH_EVERY).await;
-            return self.start_broker_if_ended().await;
-        }
+        drop(urged);
         tokio::time::sleep(WATCH_EVERY).await;
-        if self.stage.postgres.lock().await.is_running() { Ok(()) } else { self.kill_postgres(Duration::ZERO).await }
+        if self.stage.kafka.is_some() {
+            // It has taken its disk for broken, and ends, or stands there and answers nobody.
+            self.kill_broker(Duration::ZERO).await?;
+        } else if !self.stage.postgres.lock().await.is_running() {
+            self.kill_postgres(Duration::ZERO).await?;
+        }
+        Ok(shown)
+    }
+
+    /// Who was refused for lack of room: a service its append or its look at the log, or the server under the log everything.
+    fn was_refused(&self, lines: &Lines) -> Shown {
+        if let Some(refused) = lines.no_room() {
+            return Some(refused);
+        }
+        if let Some(broker) = &self.stage.kafka {
+            // One that is started again at the moment is another fault's.
+            let ended = broker.try_lock().is_ok_and(|mut broker| broker.id().is_none());
+            return ended.then(|| "the broker ended with its disk full".to_owned());
+        }
+        let postgres = self.stage.postgres.try_lock().ok()?;
+        postgres.refuses_row(LOG_DATABASE).map(|said| format!("Postgres refused rows: {said}"))
     }
 
     async fn start_broker_if_ended(&self) -> anyhow::Result<()> {
@@ -230,63 +294,71 @@ impl Faults {
             Some(broker) => !broker.lock().await.is_running(),
             None => false,
         };
-        if ended { self.kill_broker(Duration::ZERO).await } else { Ok(()) }
-    }
-
-    /// Forwards by minutes or hours, or back by less than a minute.
-    async fn jump_clock(&self, planned: &Planned, lasting: Duration) -> anyhow::Result<()> {
-        const JUMPS_S: [i64; 4] = [-40, 90, 3_700, -5];
-        let (_, clock) = self.stage.clock.as_ref().context("there is no clock that jumps")?;
-        let jump = JUMPS_S.get(usize::try_from(planned.choice % 4)?).copied().unwrap_or(60);
-        clock.jump(jump)?;
-        tokio::time::sleep(lasting).await;
-        clock.jump(0)?;
+        if ended {
+            self.kill_broker(Duration::ZERO).await?;
+        }
         Ok(())
     }
 
+    /// Forwards by minutes or hours, or back by less than a minute. Lasts until something has a time that was not then.
+    async fn jump_clock(&self, planned: &Planned, lasting: Duration) -> anyhow::Result<Shown> {
+        const JUMPS_S: [i64; 4] = [-40, 90, 3_700, -5];
+        let (whose, clock) = self.stage.clock.as_ref().context("there is no clock that jumps")?;
+        let jump = JUMPS_S.get(usize::try_from(planned.choice % 4)?).copied().unwrap_or(60);
+        let times = Times::of(raw_log(&self.stage).await, self.service(whose)?).await;
+        let _urged = self.world.urge();
+        clock.jump(jump)?;
+        tokio::time::sleep(lasting).await;
+        let shown = times.shown(SHOWS_WITHIN).await;
+        clock.jump(0)?;
+        Ok(shown)
+    }
+
     /// Of a project of its own, whose later events would have to wait.
-    async fn poison(&self, planned: &Planned) -> anyhow::Result<()> {
+    async fn poison(&self, planned: &Planned) -> anyhow::Result<Shown> {
         let deadline = Instant::now() + WORKS_WITHIN;
         // Twice, should it be there although nobody said so, is no worse than once.
         let mut written = self.write_poison(planned).await;
         while is_worth_another_try(&written, deadline).await {
             written = self.write_poison(planned).await;
         }
-        written
+        written.map(Some)
     }
 
-    async fn write_poison(&self, planned: &Planned) -> anyhow::Result<()> {
+    async fn write_poison(&self, planned: &Planned) -> anyhow::Result<String> {
         let log = raw_log(&self.stage).await;
         let partitions = log.ends(View::Committed).await?;
         let place = usize::try_from(planned.choice % partitions.len().max(1) as u64)?;
         let partition = *partitions.keys().nth(place).context("the log has no partitions")?;
         let project_id = Uuid::from_u64_pair(planned.choice, planned.wait_ms);
-        foreign::write(&log, partition, project_id, &planned.choice.to_be_bytes()).await?;
-        Ok(())
+        let offset = foreign::write(&log, partition, project_id, &planned.choice.to_be_bytes()).await?;
+        Ok(format!("the record lies at {partition}/{offset}"))
     }
 
-    async fn kill_broker(&self, away: Duration) -> anyhow::Result<()> {
+    async fn kill_broker(&self, away: Duration) -> anyhow::Result<Shown> {
         let mut broker = self.stage.kafka.as_ref().context("there is no broker")?.lock().await;
-        broker.kill().await;
+        let killed = broker.kill().await;
         tokio::time::sleep(away).await;
         let deadline = Instant::now() + WORKS_WITHIN;
         let mut started = broker.start_again().await;
         while is_worth_another_try(&started, deadline).await {
             started = broker.start_again().await;
         }
-        started
+        started?;
+        Ok(killed.map(|id| format!("process {id} was killed")))
     }
 
-    async fn kill_postgres(&self, away: Duration) -> anyhow::Result<()> {
+    async fn kill_postgres(&self, away: Duration) -> anyhow::Result<Shown> {
         let mut postgres = self.stage.postgres.lock().await;
-        postgres.kill().await;
+        let killed = postgres.kill().await;
         tokio::time::sleep(away).await;
         let deadline = Instant::now() + WORKS_WITHIN;
         let mut started = postgres.start_again().await;
         while is_worth_another_try(&started, deadline).await {
             started = postgres.start_again().await;
         }
-        started
+        started?;
+        Ok(killed.map(|id| format!("process {id} was killed")))
     }
 
     /// Starts services again that ended by themselves, as whatever keeps services running does. Until `stop`.
@@ -304,6 +376,7 @@ impl Faults {
 
     /// Mends everything and waits until every service is ready.
     pub async fn heal(&self) -> anyhow::Result<()> {
+        self.stage.gate.reverse(false);
         if let Some(disk) = &self.stage.disk {
             disk.free()?;
         }
@@ -330,7 +403,7 @@ impl Faults {
 }
 
 /// Whether something failed that may work a little later, when another fault is over.
-async fn is_worth_another_try(result: &anyhow::Result<()>, deadline: Instant) -> bool {
+async fn is_worth_another_try<T>(result: &anyhow::Result<T>, deadline: Instant) -> bool {
     let again = result.is_err() && Instant::now() < deadline;
     if again {
         tokio::time::sleep(WATCH_EVERY).await;

@@ -36,6 +36,10 @@ pub struct Call {
     pub seq: u64,
     /// The idempotency key.
     pub key: Uuid,
+    /// This attempt's own id: the correlation id that was sent with it, which its events carry. None where the request
+    /// takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Uuid>,
     /// The user it was sent as: the actor of its events.
     pub caller: String,
     /// Name or URL of the instance it was sent to.
@@ -92,7 +96,7 @@ pub enum End {
     },
 }
 
-/// What an acknowledgement said. Heartbeats say only the position, claims only what was claimed.
+/// What an acknowledgement said. Heartbeats say only the position and the lease's end, claims only what was claimed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The project, as the answer names it.
@@ -113,6 +117,9 @@ pub struct Answer {
     /// What was claimed: of a work order, or of an outcome's `claim`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claimed>,
+    /// When the lease ends that was renewed, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ends_at_us: Option<i64>,
     /// Whether the header `Idempotency-Replayed` said so.
     #[serde(default)]
     pub repeated: bool,
@@ -231,6 +238,7 @@ mod tests {
             client: 1,
             seq: 2,
             key: Uuid::from_u128(3),
+            attempt: Some(Uuid::from_u128(10)),
             caller: "ada".into(),
             instance: "one".into(),
             command: "create_task".into(),

@@ -49,6 +49,8 @@ pub enum Kind {
     DiskFull,
     /// The clock of an instance jumps.
     ClockJump,
+    /// Requests of clients overtake each other, also those about one card, on their way to all instances.
+    Reorder,
     /// Heartbeats of an instance are answered on their way and never arrive: it is put out of the group and works on.
     Zombie,
     /// Somebody who is no writer puts a record into the log that holds no event.

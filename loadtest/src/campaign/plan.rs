@@ -22,7 +22,7 @@ pub struct Planned {
 }
 
 /// How often each kind comes, where kinds are not counted one by one. Kills and freezes are most of it.
-const WEIGHTS: [(u64, Kind); 16] = [
+const WEIGHTS: [(u64, Kind); 17] = [
     (36, Kind::Kill),
     (34, Kind::Freeze),
     (5, Kind::Cut),
@@ -38,6 +38,7 @@ const WEIGHTS: [(u64, Kind); 16] = [
     (1, Kind::DiskFull),
     (1, Kind::ClockJump),
     (3, Kind::Zombie),
+    (3, Kind::Reorder),
     (1, Kind::Poison),
 ];
 
@@ -77,6 +78,7 @@ fn planned(kind: Kind, options: &Options, chance: &mut Chance) -> Planned {
         Kind::PostgresKill => "postgres".to_owned(),
         Kind::DiskFull => "disk".to_owned(),
         Kind::Poison => "log".to_owned(),
+        Kind::Reorder => "clients".to_owned(),
     };
     let session = Options::SESSION_TIMEOUT_MS;
     let duration_ms = match kind {
@@ -85,7 +87,9 @@ fn planned(kind: Kind, options: &Options, chance: &mut Chance) -> Planned {
         Kind::Freeze if chance.percent(66) => chance.between(session + 200, session + 900),
         Kind::Freeze => chance.between(50, session / 2),
         Kind::Partition => chance.between(session / 2, session * 2),
-        Kind::Cut | Kind::Delay | Kind::ExecutedButTimedOut | Kind::DelayedEndTxn => chance.between(200, 1_500),
+        Kind::Cut | Kind::Delay | Kind::ExecutedButTimedOut | Kind::DelayedEndTxn | Kind::Reorder => {
+            chance.between(200, 1_500)
+        }
         Kind::BrokerFreeze => chance.between(500, 3_000),
         Kind::DiskFull => chance.between(500, 1_500),
         Kind::ClockJump => chance.between(1_500, 3_000),
@@ -174,6 +178,6 @@ mod tests {
         let plan = plan(&options(1, Some(2), LogKind::Postgres), |kind| kind != Kind::ClockJump);
         let count = |kind| plan.iter().filter(|fault| fault.kind == kind).count();
         assert_eq!((count(Kind::Kill), count(Kind::ClockJump), count(Kind::BrokerKill)), (2, 0, 0));
-        assert_eq!(plan.len(), 22);
+        assert_eq!(plan.len(), 24);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It must never know what the service does.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -161,24 +162,30 @@ impl Process {
         self.wanted && !self.is_running()
     }
 
-    /// Ends it without warning.
-    pub async fn kill(&mut self) {
+    /// Ends it without warning. The process that ended by that; none when none ran.
+    pub async fn kill(&mut self) -> Option<u32> {
         self.wanted = false;
-        let Some(mut server) = self.server.take() else { return };
+        let mut server = self.server.take()?;
         self.ways_in.iter().for_each(|link| link.lead_nowhere());
         drop(signal(server.id(), SIGKILL));
-        wait::until(GONE_WITHIN, || {
-            let gone = server.exited().map(drop);
-            async move { gone }
-        })
-        .await;
+        let ended = wait::until(GONE_WITHIN, || {
+            let ended = server.exited();
+            async move { ended }
+        });
+        let was_killed = ended.await.is_some_and(|status| status.signal() == Some(SIGKILL));
+        was_killed.then(|| server.id())
     }
 
-    /// Stops its clock: it does nothing, and its connections stay. False when it does not run.
-    pub fn freeze(&mut self) -> bool {
-        self.frozen =
-            self.is_running() && self.server.as_ref().is_some_and(|server| signal(server.id(), SIGSTOP).is_ok());
-        self.frozen
+    /// The process, while it runs.
+    pub fn id(&mut self) -> Option<u32> {
+        if self.is_running() { self.server.as_ref().map(Server::id) } else { None }
+    }
+
+    /// Stops its clock: it does nothing, and its connections stay. The process; none when it does not run.
+    pub fn freeze(&mut self) -> Option<u32> {
+        let stopped = self.id().filter(|id| signal(*id, SIGSTOP).is_ok());
+        self.frozen = stopped.is_some();
+        stopped
     }
 
     /// Lets it go on as if nothing had been.
@@ -197,6 +204,15 @@ impl Process {
         if let Some(server) = self.server.take() {
             // Waiting for a process blocks the thread.
             drop(tokio::task::spawn_blocking(move || server.stop()).await);
+        }
+    }
+}
+
+/// An interrupted campaign leaves no process behind that stands still and hears of nothing.
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(id) = self.id() {
+            drop(signal(id, SIGKILL));
         }
     }
 }

@@ -1,9 +1,11 @@
-//! A link between two processes that can be cut, frozen, slowed, reset, or robbed of its answers.
+//! A link between two processes that can be cut, frozen, slowed, reset, or robbed of its answers, and whose requests can be
+//! overtaken by those of other links ([`Gate`]).
 //!
 //! Bytes are passed on as they are. It must never know what they mean, with one exception: on a link to Kafka it can tell
 //! ends of transactions and heartbeats from other requests ([`frames`]).
 
 mod frames;
+mod gate;
 mod pump;
 
 use std::net::Ipv4Addr;
@@ -15,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+pub use gate::Gate;
 use pump::{Ended, Way};
 
 /// What a link does with bytes.
@@ -73,12 +76,17 @@ impl Drop for Link {
 impl Link {
     /// Listens on a port of its own; `upstream` can follow later.
     pub async fn listen(protocol: Protocol) -> std::io::Result<Arc<Self>> {
+        Self::listen_behind(protocol, Arc::default()).await
+    }
+
+    /// The same, with requests that go through `gate`.
+    pub async fn listen_behind(protocol: Protocol, gate: Arc<Gate>) -> std::io::Result<Arc<Self>> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let (state, seen) = watch::channel(State { mode: Mode::Pass, resets: 0 });
         let (upstream, target) = watch::channel(0);
         let touched = Arc::<AtomicU64>::default();
-        let each = Each { seen, target, touched: Arc::clone(&touched), protocol };
+        let each = Each { seen, target, touched: Arc::clone(&touched), protocol, gate };
         let listening = tokio::spawn(async move {
             loop {
                 if let Ok((client, _)) = listener.accept().await {
@@ -128,6 +136,7 @@ struct Each {
     target: watch::Receiver<u16>,
     touched: Arc<AtomicU64>,
     protocol: Protocol,
+    gate: Arc<Gate>,
 }
 
 impl Each {
@@ -157,7 +166,7 @@ impl Each {
         let ended = {
             let (from_client, to_client) = client.split();
             let (from_server, to_server) = server.split();
-            let (shared, said) = pump::Shared::new(begun.resets, &self.touched, self.protocol);
+            let (shared, said) = pump::Shared::new(begun.resets, &self.touched, self.protocol, &self.gate);
             let requests = pump::run(from_client, to_server, self.seen.clone(), Way::Requests, &shared);
             let answers = pump::run(from_server, to_client, self.seen.clone(), Way::Answers(said), &shared);
             tokio::select! {
@@ -255,6 +264,46 @@ mod tests {
         link.set(Mode::Pass);
         // What follows a hole would be taken for something else: the connection ends.
         assert!(there_and_back(&mut stream, b"three").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn requests_of_two_links_overtake_each_other() {
+        let gate = Arc::<Gate>::default();
+        let (seen, mut order) = tokio::sync::mpsc::unbounded_channel();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let seen = seen.clone();
+                tokio::spawn(async move {
+                    while let Ok(byte) = stream.read_u8().await {
+                        seen.send(byte).unwrap();
+                        stream.write_u8(byte).await.unwrap();
+                    }
+                });
+            }
+        });
+        let mut streams = Vec::new();
+        let mut links = Vec::new();
+        for byte in [1, 2] {
+            let link = Link::listen_behind(Protocol::Bytes, Arc::clone(&gate)).await.unwrap();
+            link.lead_to(port);
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port())).await.unwrap();
+            there_and_back(&mut stream, &[byte]).await.unwrap();
+            links.push(link);
+            streams.push(stream);
+        }
+        assert_eq!([order.recv().await, order.recv().await], [Some(1), Some(2)]);
+        gate.reverse(true);
+        streams[0].write_u8(3).await.unwrap();
+        let waits = muster_test_kit::wait::until(PATIENCE, || {
+            let waits = (gate.waiting() == 1).then_some(());
+            async move { waits }
+        });
+        assert!(waits.await.is_some());
+        streams[1].write_u8(4).await.unwrap();
+        assert_eq!([order.recv().await, order.recv().await], [Some(4), Some(3)]);
+        assert_eq!(streams[0].read_u8().await.unwrap(), 3);
     }
 
     #[tokio::test]

@@ -8,10 +8,13 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::faults::Done;
-use super::history::{Call, End, Entry};
+use super::history::{Answer, Call, End, Entry};
 use super::options::{Kind, LogKind};
 use crate::Machine;
 use crate::checks::Finding;
+
+/// Faults of a kind whose evidence is written out.
+const EVIDENCE_SHOWN: usize = 5;
 
 /// A whole campaign.
 #[derive(Debug, Clone, Serialize)]
@@ -61,6 +64,12 @@ pub struct Report {
 pub struct FaultCount {
     /// Faults carried out.
     pub done: u64,
+    /// Of those, faults that something shows to have bitten.
+    pub shown: u64,
+    /// What showed the first of them.
+    pub evidence: Vec<String>,
+    /// Targets of those that nothing shows to have bitten.
+    pub not_shown: Vec<String>,
     /// Faults that could not be.
     pub failed: u64,
     /// Why they could not.
@@ -90,10 +99,25 @@ pub struct Commands {
     pub lost_answers: u64,
     /// Attempts under a key that had been answered before: duplicates and late repeats.
     pub repeats: u64,
+    /// Keys that were sent to two instances at once.
+    pub duplicates: Duplicates,
+    /// Pairs of one client about one card of which the one sent later stands earlier in the log.
+    pub overtaken: u64,
     /// Events that reached subscribers.
     pub delivered: u64,
     /// Connections of subscribers.
     pub connections: u64,
+}
+
+/// Keys that were sent to two instances at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Duplicates {
+    /// How many.
+    pub sent: u64,
+    /// Of those, acknowledged twice.
+    pub acknowledged_twice: u64,
+    /// Of those, acknowledged with the same words.
+    pub alike: u64,
 }
 
 /// What instances measured of takeovers.
@@ -155,6 +179,15 @@ pub fn count_faults(done: &[Done]) -> BTreeMap<Kind, FaultCount> {
             count.failures.push(failure.clone());
         } else {
             count.done += 1;
+            match &fault.shown {
+                Some(shown) => {
+                    count.shown += 1;
+                    if count.evidence.len() < EVIDENCE_SHOWN {
+                        count.evidence.push(shown.clone());
+                    }
+                }
+                None => count.not_shown.push(fault.planned.target.clone()),
+            }
             *count.targets.entry(fault.planned.target.clone()).or_default() += 1;
         }
     }
@@ -176,6 +209,7 @@ pub fn count_commands(history: &[Entry], seconds: f64) -> Commands {
     for calls in by_key.values() {
         counts.add(calls);
     }
+    counts.overtaken = overtaken(history);
     #[expect(clippy::cast_precision_loss, reason = "counts of a campaign are far below 2^52")]
     let acknowledged = counts.acknowledged as f64;
     counts.acknowledged_per_s = acknowledged / seconds.max(0.001);
@@ -206,33 +240,61 @@ impl Commands {
         } else {
             self.unknown += 1;
         }
+        self.duplicates.add(calls);
         self.resolved += u64::from(lost > 0 && definite.clone().next().is_some());
     }
+}
+
+impl Duplicates {
+    fn add(&mut self, calls: &[&Call]) {
+        let together = |pair: &&[&Call]| pair[1].started_at_ns < pair[0].ended_at_ns;
+        for pair in calls.windows(2).filter(together) {
+            self.sent += 1;
+            if let (End::Ok(one), End::Ok(other)) = (&pair[0].end, &pair[1].end) {
+                self.acknowledged_twice += 1;
+                let alike = Answer { repeated: false, ..one.clone() } == Answer { repeated: false, ..other.clone() };
+                self.alike += u64::from(alike);
+            }
+        }
+    }
+}
+
+/// Counts calls that the next one of the same client, sent while they were under way, overtook on the way to the log.
+fn overtaken(history: &[Entry]) -> u64 {
+    let mut by_client: BTreeMap<u32, Vec<&Call>> = BTreeMap::new();
+    for entry in history {
+        if let Entry::Call(call) = entry {
+            by_client.entry(call.client).or_default().push(call);
+        }
+    }
+    let position = |call: &Call| if let End::Ok(answer) = &call.end { answer.position } else { None };
+    let mut count = 0;
+    for calls in by_client.values_mut() {
+        calls.sort_by_key(|call| call.seq);
+        for pair in calls.windows(2) {
+            let (one, next) = (pair[0], pair[1]);
+            let about_the_same = one.task_id.is_some() && one.task_id == next.task_id && one.key != next.key;
+            let under_way = one.started_at_ns < next.started_at_ns && next.started_at_ns < one.ended_at_ns;
+            let (Some(first), Some(second)) = (position(one), position(next)) else { continue };
+            count += u64::from(about_the_same && under_way && second < first);
+        }
+    }
+    count
 }
 
 impl Report {
     /// As tables in Markdown.
     pub fn table(&self) -> String {
         let mut table = format!(
-            "Seed {}, log in {:?}, {} instances, {} partitions, {} clients, {:.0} seconds under faults.\n\n| fault | times | targets |\n|---|--:|---|\n",
+            "Seed {}, log in {:?}, {} instances, {} partitions, {} clients, {:.0} seconds under faults.\n\n| fault | times | shown | targets |\n|---|--:|--:|---|\n",
             self.seed, self.log, self.instances, self.partitions, self.clients, self.seconds
         );
-        for (kind, count) in &self.faults {
-            let targets: Vec<_> = count.targets.iter().map(|(target, times)| format!("{target} {times}")).collect();
-            let failed = if count.failed > 0 { format!(" ({} failed)", count.failed) } else { String::new() };
-            let _ = writeln!(table, "| {} | {}{failed} | {} |", name(*kind), count.done, targets.join(", "));
-        }
-        for (kind, count) in &self.faults {
-            for failure in &count.failures {
-                let _ =
-                    writeln!(table, "| {} | failed | {} |", name(*kind), failure.lines().next().unwrap_or_default());
-            }
-        }
+        write_faults(&self.faults, &mut table);
         let disturbed = self.disturbed.iter().filter(|(_, times)| **times > 0);
         let disturbed: Vec<_> = disturbed.map(|(link, times)| format!("{link} {times}")).collect();
-        let _ = writeln!(table, "| connections and messages disturbed | | {} |", disturbed.join(", "));
+        let _ = writeln!(table, "| connections and messages disturbed | | | {} |", disturbed.join(", "));
         for (kind, why) in &self.not_run {
-            let _ = writeln!(table, "| {} | not run | {why} |", name(*kind));
+            let _ = writeln!(table, "| {} | not run | | {why} |", name(*kind));
         }
         self.write_commands(&mut table);
         if let Some(Takeovers { count, p50_ms, p99_ms, max_ms }) = self.takeovers {
@@ -262,7 +324,8 @@ impl Report {
 
     fn write_commands(&self, table: &mut String) {
         let Commands { acknowledged, acknowledged_per_s, nothing, refused, resolved, unknown, .. } = &self.commands;
-        let Commands { attempts, lost_answers, repeats, delivered, connections, .. } = &self.commands;
+        let Commands { attempts, lost_answers, repeats, overtaken, delivered, connections, .. } = &self.commands;
+        let Duplicates { sent, acknowledged_twice, alike } = self.commands.duplicates;
         let _ = writeln!(table, "\n| commands | |\n|---|--:|\n| acknowledged | {acknowledged} |");
         let _ = writeln!(
             table,
@@ -275,11 +338,97 @@ impl Report {
             table,
             "| unknown at first, then told | {resolved} |\n| never learned | {unknown} |\n| attempts | {attempts} |\n\
              | attempts without a sure answer | {lost_answers} |\n| repeats of what was answered | {repeats} |\n\
+             | sent to two instances at once | {sent} |\n| of these acknowledged twice | {acknowledged_twice} |\n\
+             | of these with the same answer | {alike} |\n| overtaken by a later one about the same card | {overtaken} |\n\
              | events delivered to subscribers | {delivered} |\n| connections of subscribers | {connections} |"
         );
     }
 }
 
+fn write_faults(faults: &BTreeMap<Kind, FaultCount>, table: &mut String) {
+    for (kind, count) in faults {
+        let targets: Vec<_> = count.targets.iter().map(|(target, times)| format!("{target} {times}")).collect();
+        let failed = if count.failed > 0 { format!(" ({} failed)", count.failed) } else { String::new() };
+        let _ =
+            writeln!(table, "| {} | {}{failed} | {} | {} |", name(*kind), count.done, count.shown, targets.join(", "));
+    }
+    for (kind, count) in faults {
+        for failure in &count.failures {
+            let _ = writeln!(table, "| {} | failed | | {} |", name(*kind), failure.lines().next().unwrap_or_default());
+        }
+        if !count.not_shown.is_empty() {
+            let _ = writeln!(table, "| {} | nothing shows it | | {} |", name(*kind), count.not_shown.join(", "));
+        }
+    }
+}
+
 fn name(kind: Kind) -> String {
     serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Planned;
+    use super::*;
+
+    fn call(seq: u64, key: u128, started_at_ns: u64, position: u64) -> Call {
+        let answer = Answer { position: Some(position), repeated: seq > 1, ..Answer::default() };
+        Call {
+            client: 1,
+            seq,
+            key: Uuid::from_u128(key),
+            attempt: None,
+            caller: "ada".into(),
+            instance: "one".into(),
+            command: "update_task".into(),
+            body_digest: "d".into(),
+            project_id: None,
+            task_id: Some(Uuid::from_u128(7)),
+            run_id: None,
+            fencing_token: None,
+            expected_sequence: None,
+            started_at_ns,
+            ended_at_ns: started_at_ns + 100,
+            end: End::Ok(answer),
+        }
+    }
+
+    #[test]
+    fn what_was_sent_twice_at_once_or_overtaken_is_counted() {
+        let calls =
+            [call(0, 1, 10, 5), call(1, 1, 11, 5), call(2, 1, 500, 5), call(3, 2, 1_000, 7), call(4, 3, 1_010, 6)];
+        let history: Vec<_> = calls.into_iter().map(Entry::Call).collect();
+        let counts = count_commands(&history, 1.0);
+        assert_eq!(counts.duplicates, Duplicates { sent: 1, acknowledged_twice: 1, alike: 1 });
+        assert_eq!((counts.overtaken, counts.repeats), (1, 2));
+        let in_order = [call(0, 1, 10, 5), call(1, 2, 11, 6), call(2, 3, 500, 4)].map(Entry::Call);
+        assert_eq!(count_commands(&in_order, 1.0).overtaken, 0);
+    }
+
+    #[test]
+    fn a_fault_that_nothing_shows_stands_in_the_table_as_such() {
+        let done = |shown: Option<&str>| Done {
+            planned: Planned {
+                kind: Kind::ClockJump,
+                target: "clock of one".into(),
+                wait_ms: 0,
+                duration_ms: 0,
+                choice: 0,
+            },
+            began_at_ns: 0,
+            ended_at_ns: 1,
+            failure: None,
+            shown: shown.map(str::to_owned),
+        };
+        let faults = count_faults(&[done(Some("a time was off")), done(None)]);
+        let count = &faults[&Kind::ClockJump];
+        assert_eq!((count.done, count.shown, count.not_shown.len()), (2, 1, 1));
+        assert_eq!(count.evidence, ["a time was off"]);
+        let mut table = String::new();
+        write_faults(&faults, &mut table);
+        assert_eq!(
+            table,
+            "| clock_jump | 2 | 1 | clock of one 2 |\n| clock_jump | nothing shows it | | clock of one |\n"
+        );
+    }
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use muster_test_kit::shared::new_folder;
+use muster_test_kit::wait;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::faults::{Done, Faults};
 use super::history::{self, Entry, OffsetSample};
@@ -30,6 +32,8 @@ use crate::servers::Folder;
 
 /// Projects with a subscriber.
 const SUBSCRIBERS: usize = 6;
+/// How long what was started may take to end, where the campaign breaks off.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
 /// How often somebody is told how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
@@ -45,19 +49,31 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     });
     let mark = uuid::Uuid::now_v7().to_string();
     std::fs::create_dir_all(&folder.0)?;
+    let stage = OnceLock::new();
     let outcome = tokio::select! {
-        outcome = in_folder(options, &folder.0, &mark) => outcome,
+        outcome = in_folder(options, &folder.0, &mark, &stage) => outcome,
         () = interrupted() => Err(Interrupted.into()),
     };
+    let breaks_off = outcome.as_ref().is_err_and(anyhow::Error::is::<Interrupted>);
+    if breaks_off {
+        (options.tell)("interrupted: everything that was started ends");
+    }
+    // Nothing is held any more but by tasks that were told to end.
+    wait::until(ENDS_WITHIN, || {
+        let ended = stage.get().is_none_or(|stage: &Weak<Stage>| stage.strong_count() == 0).then_some(());
+        async move { ended }
+    })
+    .await;
     let left = process::left_over(&mark);
-    let kept = options.keep.is_some() || outcome.as_ref().map_or(true, |report| !report.violations.is_empty());
+    let violated = |report: &Report| !report.violations.is_empty();
+    let kept = options.keep.is_some() || !breaks_off && outcome.as_ref().map_or(true, violated);
     let path = folder.0.clone();
     if kept {
         // Not removed: someone will want to look.
         std::mem::forget(folder);
     }
-    let mut report =
-        outcome.with_context(|| format!("seed {}; everything is kept in {}", options.seed, path.display()))?;
+    let told = if kept { format!("everything is kept in {}", path.display()) } else { "nothing is kept".to_owned() };
+    let mut report = outcome.with_context(|| format!("seed {}; {told}", options.seed))?;
     report.violations.extend(left.into_iter().map(|process| Found::new("I12", format!("process {process} is left"))));
     report.kept = kept.then(|| path.display().to_string());
     Ok(report)
@@ -86,13 +102,19 @@ async fn interrupted() {
     }
 }
 
-async fn in_folder(options: &Options, folder: &Path, mark: &str) -> anyhow::Result<Report> {
+async fn in_folder(
+    options: &Options,
+    folder: &Path,
+    mark: &str,
+    held: &OnceLock<Weak<Stage>>,
+) -> anyhow::Result<Report> {
     let mut machine = Machine::here();
     let not_run = not_run(options);
     let plan = plan::plan(options, |kind| !not_run.contains_key(&kind));
     let kinds = plan.iter().map(|planned| planned.kind).collect();
     (options.tell)(&format!("starting servers and services in {}", folder.display()));
     let stage = Arc::new(Stage::start(options, folder, mark, &kinds).await.context("starting servers and services")?);
+    let _ = held.set(Arc::downgrade(&stage));
     let path = folder.join("history.jsonl");
     let recorder = Recorder::create(&path)?;
     let world = Arc::new(World::new(options, &stage, recorder.clone())?);
@@ -153,7 +175,7 @@ async fn under_faults(
     let (stop_faults, stop_clients, stop_rest) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let commands_each = options.commands / (plan.len() as u64).max(1);
-    let faults = Faults::new(Arc::clone(stage), world.recorder.clone(), commands_each, options.patience.load);
+    let faults = Faults::new(Arc::clone(stage), Arc::clone(world), commands_each, options.patience.load);
     let mut background = JoinSet::new();
     background.spawn(Arc::clone(&faults).watch(stop_rest.clone()));
     background.spawn(sample(Arc::clone(stage), world.recorder.clone(), stop_rest.clone()));
@@ -164,13 +186,15 @@ async fn under_faults(
     let deadline = tokio::time::Instant::now() + Duration::from_secs(options.seconds_max);
     let carried_out = {
         let (faults, stop) = (Arc::clone(&faults), stop_faults.clone());
-        tokio::spawn(async move { faults.carry_out(plan, &stop).await })
+        // Ends with this, should the campaign break off.
+        AbortOnDropHandle::new(tokio::spawn(async move { faults.carry_out(plan, &stop).await }))
     };
     let mut told = tokio::time::Instant::now();
     let tell = |what: &str| {
         let (begun, acknowledged) = (faults.begun(), world.recorder.acknowledged());
         (options.tell)(&format!("{what}: {begun} of {planned} faults, {acknowledged} commands acknowledged"));
     };
+    tell("under load");
     // Load is spread over the faults, with some to spare.
     while tokio::time::Instant::now() < deadline {
         let begun = faults.begun();

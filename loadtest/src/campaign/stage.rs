@@ -16,7 +16,7 @@ use super::machine::{Clock, SmallDisk};
 use super::options::{Kind, LogKind, Options};
 use super::plan;
 use super::process::{MARK, Process, Recipe};
-use super::proxy::{Link, Protocol};
+use super::proxy::{Gate, Link, Protocol};
 
 /// Who may call, and what they are called.
 pub const USERS: [&str; 3] = ["ada", "bob", "eve"];
@@ -46,6 +46,8 @@ pub struct Stage {
     pub query: Shared,
     /// Every link by its name.
     pub links: BTreeMap<String, Arc<Link>>,
+    /// What every request of a client goes through, to whichever instance.
+    pub gate: Arc<Gate>,
     /// The read model's database, and the log's where it is kept there.
     pub postgres: Mutex<Postgres>,
     /// The broker, where there is one.
@@ -91,7 +93,8 @@ pub const SUBSCRIBER_LINK: &str = "subscriber to query";
 impl Stage {
     /// Starts all of it in `folder` and waits until all of it is ready.
     pub async fn start(options: &Options, folder: &Path, mark: &str, kinds: &BTreeSet<Kind>) -> anyhow::Result<Self> {
-        let links = links(options).await?;
+        let gate = Arc::default();
+        let links = links(options, &gate).await?;
         let under_log = match options.log {
             LogKind::Kafka => backing::broker_folder(folder),
             LogKind::Postgres => folder.join("postgres"),
@@ -153,6 +156,7 @@ impl Stage {
             clock,
             _registry: registry,
             links,
+            gate,
         };
         stage.start_services().await?;
         Ok(stage)
@@ -231,14 +235,15 @@ fn log_users(options: &Options) -> impl Iterator<Item = String> + use<> {
     (0..options.instances).map(instance_name).chain(["projector", "query"].map(str::to_owned))
 }
 
-async fn links(options: &Options) -> anyhow::Result<BTreeMap<String, Arc<Link>>> {
+async fn links(options: &Options, gate: &Arc<Gate>) -> anyhow::Result<BTreeMap<String, Arc<Link>>> {
     let to_log = match options.log {
         LogKind::Kafka => Protocol::Kafka,
         LogKind::Postgres => Protocol::Bytes,
     };
     let mut names: Vec<_> = log_users(options).map(|user| (format!("{user} to log"), to_log)).collect();
+    let mut links = BTreeMap::new();
     for index in 0..options.instances {
-        names.push((client_link(index), Protocol::Bytes));
+        links.insert(client_link(index), Link::listen_behind(Protocol::Bytes, Arc::clone(gate)).await?);
         names.push((format!("peer to {}", instance_name(index)), Protocol::Bytes));
     }
     for name in ["projector to read model", "query to read model", SUBSCRIBER_LINK] {
@@ -247,7 +252,6 @@ async fn links(options: &Options) -> anyhow::Result<BTreeMap<String, Arc<Link>>>
     if options.log == LogKind::Kafka {
         names.push((REGISTRY_LINK.to_owned(), Protocol::Bytes));
     }
-    let mut links = BTreeMap::new();
     for (name, protocol) in names {
         links.insert(name, Link::listen(protocol).await?);
     }

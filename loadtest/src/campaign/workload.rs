@@ -104,6 +104,10 @@ pub struct World {
     repeats: Mutex<Vec<Sent>>,
     /// Clients go on while fewer were acknowledged.
     budget: AtomicU64,
+    /// How many want load now, whatever the budget says.
+    urged: AtomicU64,
+    /// Whether clients send pairs of commands about one card.
+    pairs: AtomicBool,
     /// How long clients wait.
     patience: Patience,
     /// Whether clients leave what is open for the end.
@@ -134,6 +138,8 @@ impl World {
             unknown: Mutex::default(),
             repeats: Mutex::default(),
             budget: AtomicU64::new(u64::MAX),
+            urged: AtomicU64::new(0),
+            pairs: AtomicBool::new(false),
             patience: options.patience,
             hurries: AtomicBool::new(false),
         })
@@ -142,6 +148,21 @@ impl World {
     /// Lets clients go on until so many commands were acknowledged.
     pub fn allow(&self, budget: u64) {
         self.budget.store(budget, Ordering::Relaxed);
+    }
+
+    /// Lets clients send pairs of commands about one card, or leaves it at single ones.
+    pub fn pair(&self, pairs: bool) {
+        self.pairs.store(pairs, Ordering::Relaxed);
+    }
+
+    /// Lets clients go on whatever the budget says, for as long as this is held.
+    pub fn urge(&self) -> Urged<'_> {
+        self.urged.fetch_add(1, Ordering::Relaxed);
+        Urged(&self.urged)
+    }
+
+    fn is_urged(&self) -> bool {
+        self.urged.load(Ordering::Relaxed) > 0
     }
 
     /// Lets clients leave what is open for the end, or go after it again.
@@ -185,9 +206,19 @@ impl World {
     }
 
     async fn hold_back(&self, stop: &CancellationToken) {
-        while self.recorder.acknowledged() >= self.budget.load(Ordering::Relaxed) && !stop.is_cancelled() {
+        let spent = || self.recorder.acknowledged() >= self.budget.load(Ordering::Relaxed) && !self.is_urged();
+        while spent() && !stop.is_cancelled() {
             tokio::time::sleep(HELD_BACK).await;
         }
+    }
+}
+
+/// Somebody needs load.
+pub struct Urged<'a>(&'a AtomicU64);
+
+impl Drop for Urged<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

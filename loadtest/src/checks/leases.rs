@@ -1,5 +1,6 @@
 //! I11: a work item has at most one live lease; nothing is accepted under an older token.
 //!
+//! Whoever renews a lease is told when it ends: as its event says, however often the renewal is asked for again.
 //! A lease lives from `work.assigned` to `work.released`; that its time is over ends it only by the latter.
 
 use std::collections::{BTreeMap, HashMap};
@@ -46,6 +47,7 @@ pub(super) fn check(calls: &[Call], commands: &Commands<'_>, log: &Log) -> Findi
         }
     }
     claims(calls, commands, &mut finding);
+    renewals(calls, commands, &mut finding);
     finding
 }
 
@@ -141,6 +143,27 @@ fn claims(calls: &[Call], commands: &Commands<'_>, finding: &mut Finding) {
     }
 }
 
+/// The end that was told is that of the renewal in the log.
+fn renewals(calls: &[Call], commands: &Commands<'_>, finding: &mut Finding) {
+    for call in calls {
+        let End::Ok(answer) = &call.end else { continue };
+        let Some(told_us) = answer.lease_ends_at_us else { continue };
+        finding.examined();
+        let renewed = commands.get(key_of(call)).iter().find(|event| event.event_type == "lease.renewed");
+        let end_us = renewed.and_then(|event| {
+            let duration_us = i64::try_from(event.number("lease_duration_ms")?).ok()?.checked_mul(1_000)?;
+            event.at_micros.checked_add(duration_us)
+        });
+        if end_us != Some(told_us) {
+            let place = renewed.map_or_else(|| "no renewal".to_owned(), |event| event.place());
+            finding.violated(format!(
+                "{} was told that the lease ends at {told_us}; by {place} it is {end_us:?}",
+                name(call)
+            ));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::story::{Story, id};
@@ -208,6 +231,26 @@ mod tests {
             story.report(7, 8, 1, event_type);
             assert!(violations(&story).iter().any(|text| text.contains(shown)), "{event_type}");
         }
+    }
+
+    #[test]
+    fn another_end_than_the_renewals_shows() {
+        let renewed = |story: &mut Story| {
+            story.log.events[2].data.insert("lease_duration_ms".into(), 3.into());
+            let End::Ok(answer) = &mut story.calls[2].end else { panic!("a renewal") };
+            answer.lease_ends_at_us = Some(story.log.events[2].at_micros + 3_000);
+        };
+        let mut story = good();
+        renewed(&mut story);
+        story.repeat(3);
+        assert_eq!(violations(&story), [""; 0]);
+        let End::Ok(answer) = &mut story.calls.last_mut().unwrap().end else { panic!("a renewal") };
+        answer.lease_ends_at_us = answer.lease_ends_at_us.map(|end| end + 1);
+        assert!(violations(&story)[0].contains("was told that the lease ends"));
+        let mut story = good();
+        renewed(&mut story);
+        story.log.events[2].event_type = "work.progress".into();
+        assert!(violations(&story)[0].contains("no renewal"));
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Story {
             sequence: Some(last.sequence),
             event_ids: Some(events.iter().map(|event| event.id).collect()),
             claim,
+            lease_ends_at_us: None,
             repeated: false,
         };
         let call = self.call(key, command, End::Ok(answer));
@@ -125,6 +126,7 @@ impl Story {
             client: 1,
             seq: self.calls.len() as u64,
             key: id(key),
+            attempt: None,
             caller: CALLER.to_owned(),
             instance: "one".to_owned(),
             command: command.to_owned(),

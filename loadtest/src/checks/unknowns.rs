@@ -170,6 +170,17 @@ mod tests {
     }
 
     #[test]
+    fn another_end_of_a_lease_than_the_first_time_shows() {
+        let mut story = Story::new();
+        story.report(1, 7, 1, "lease.renewed");
+        story.repeat(1);
+        assert_eq!(violations(&story), [""; 0]);
+        let End::Ok(answer) = story.repeat(1) else { panic!("an answer") };
+        answer.lease_ends_at_us = Some(1);
+        assert!(violations(&story)[0].contains("was answered"));
+    }
+
+    #[test]
     fn another_answer_than_the_first_shows() {
         let mut story = Story::new();
         story.command(1, "create_task", &["task.created"]);

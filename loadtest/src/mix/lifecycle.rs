@@ -2,7 +2,7 @@
 //! second iteration, reviewed and merged. Texts have the length that people's and agents' texts have.
 
 use muster_client::domain::command::{
-    ApprovePlan, ClaimWork, CreateProject, CreateTask, Criterion, PlannedChunk, Report, ReportRun,
+    ApprovePlan, ClaimWork, CreateProject, CreateTask, Criterion, PlannedChunk, RenewLease, Report, ReportRun,
 };
 use muster_client::domain::decide::ClaimOutcome;
 use muster_client::domain::id::{SessionId, SnapshotId, TaskId};
@@ -109,9 +109,17 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    fn heartbeat(&mut self) -> anyhow::Result<()> {
+        let (run_id, fencing_token) = (self.claim.run_id, self.claim.fencing_token);
+        let lease_duration_ms = LEASE_MS;
+        self.author.send(RenewLease { task_id: self.task_id, run_id, fencing_token, lease_duration_ms })?;
+        Ok(())
+    }
+
     fn agent(&mut self, iteration: u32, role: Role) -> anyhow::Result<()> {
         let command = format!("agent --acp --role {role}");
         self.report(vec![Report::AgentStarted { iteration, pid: Some(40_000 + iteration), command }])?;
+        self.heartbeat()?;
         self.report(vec![Report::Progress {
             message: "Reading the reader and its tests".to_owned(),
             percent: Some(20),

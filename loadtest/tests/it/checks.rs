@@ -83,6 +83,7 @@ fn call(seq: u64, caller: &str, key: Uuid, end: End) -> Call {
         client: 1,
         seq,
         key,
+        attempt: None,
         caller: caller.into(),
         instance: "one".into(),
         command: "some_command".into(),
@@ -202,6 +203,38 @@ fn calls_are_compared(it: &mut Evidence) {
     assert_eq!(noticed(it, again), ["I3"], "another answer");
     let position = |it: &mut Evidence| answer(it, |answer| answer.position = answer.position.map(|at| at + 1));
     assert_eq!(noticed(it, position), ["I4"], "another position");
+    let denied = |it: &mut Evidence| {
+        let attempt = it.log.events.iter().find(|event| event.command_id == it.history.calls[0].key);
+        let attempt = attempt.map(|event| event.correlation_id);
+        let end = End::Refused { status: 503, code: "unavailable".into(), in_doubt: false };
+        it.history.calls.push(Call { attempt, seq: 100_000, end, ..it.history.calls[0].clone() });
+    };
+    assert_eq!(
+        noticed(it, denied),
+        ["I2"],
+        "it was in doubt, and the client was told the truth at once when it asked again"
+    );
+    let renewal = |it: &Evidence| {
+        let renewed = it.log.events.iter().find(|event| event.event_type == "lease.renewed").unwrap();
+        let end = renewed.at_micros + 1_000 * renewed.number("lease_duration_ms").unwrap().cast_signed();
+        (it.history.calls.iter().position(|call| call.key == renewed.command_id).unwrap(), end)
+    };
+    let told = |it: &mut Evidence, off: i64| {
+        let (index, end) = renewal(it);
+        let End::Ok(answer) = &mut it.history.calls[index].end else { panic!("an acknowledgement") };
+        answer.lease_ends_at_us = Some(end + off);
+        index
+    };
+    assert_eq!(noticed(it, |it| _ = told(it, 0)), [""; 0], "the end of the lease as it is");
+    assert_eq!(noticed(it, |it| _ = told(it, 1)), ["I11"], "another end than in the log");
+    let again = |it: &mut Evidence| {
+        let index = told(it, 0);
+        let End::Ok(mut answer) = it.history.calls[index].end.clone() else { panic!("an acknowledgement") };
+        // As if it had said nothing of it, which says nothing of the log.
+        answer.lease_ends_at_us = None;
+        it.history.calls.push(Call { seq: 100_000, end: End::Ok(answer), ..it.history.calls[index].clone() });
+    };
+    assert_eq!(noticed(it, again), ["I3"], "the repeat did not tell the same end");
     let token = |it: &mut Evidence| {
         let said = |event: &&Event| event.uuid("run_id").is_some() && event.event_type == "agent.started";
         let event = it.log.events.iter().find(said).unwrap();

@@ -1,5 +1,6 @@
 //! One direction of one connection. It must never pass a byte on that the mode holds back.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -8,7 +9,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 
 use super::frames::{Frame, Frames};
-use super::{Mode, Protocol, State};
+use super::{Gate, Mode, Protocol, State};
 
 const CHUNK_BYTES: usize = 16 * 1024;
 
@@ -53,13 +54,20 @@ pub struct Shared<'a> {
     swallows: AtomicBool,
     /// An answer was swallowed.
     has_hole: AtomicBool,
+    /// What requests go through.
+    gate: &'a Arc<Gate>,
 }
 
 impl<'a> Shared<'a> {
-    pub fn new(resets: u64, touched: &'a AtomicU64, protocol: Protocol) -> (Self, mpsc::UnboundedReceiver<Vec<u8>>) {
+    pub fn new(
+        resets: u64,
+        touched: &'a AtomicU64,
+        protocol: Protocol,
+        gate: &'a Arc<Gate>,
+    ) -> (Self, mpsc::UnboundedReceiver<Vec<u8>>) {
         let (says, said) = mpsc::unbounded_channel();
         let (swallows, has_hole) = (AtomicBool::new(false), AtomicBool::new(false));
-        (Self { resets, touched, protocol, says, swallows, has_hole }, said)
+        (Self { resets, touched, protocol, says, swallows, has_hole, gate }, said)
     }
 
     fn touch(&self) {
@@ -113,6 +121,9 @@ impl Pump<'_, '_> {
     }
 
     async fn pass(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        if matches!(self.way, Way::Requests) {
+            self.shared.gate.pass().await;
+        }
         if self.shared.protocol != Protocol::Kafka {
             return self.hold_and_write(bytes).await;
         }

@@ -1,5 +1,7 @@
 //! People at the board: cards made, edited, dispatched, cancelled, several of them at the same card at once.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -13,6 +15,8 @@ use crate::campaign::history::End;
 const TWICE_AT_ONCE: u64 = 5;
 const AGAIN_LATER: u64 = 4;
 const IN_A_BATCH: u64 = 25;
+/// Where requests overtake each other.
+const IN_A_PAIR: u64 = 40;
 const BATCH_MAX: u64 = 40;
 
 /// The commands that make a project.
@@ -52,6 +56,9 @@ async fn step(caller: &mut Caller, chance: &mut Chance, world: &World) {
         }
         return;
     }
+    if world.pairs.load(Ordering::Relaxed) && chance.percent(IN_A_PAIR) {
+        return pair(caller, chance, world).await;
+    }
     if chance.percent(IN_A_BATCH) {
         return batch(caller, chance, world).await;
     }
@@ -83,6 +90,28 @@ async fn batch(caller: &mut Caller, chance: &mut Chance, world: &World) {
             caller.learn(operation, end);
         } else if caller.hurries() {
             caller.leave(operation);
+        } else {
+            caller.settle(operation, chance).await;
+        }
+    }
+}
+
+/// Two commands about one card, one right after the other and each to an instance of its own: they may arrive in either
+/// order, and both are carried out.
+async fn pair(caller: &mut Caller, chance: &mut Chance, world: &World) {
+    let Some((project, card)) = world.project(chance).and_then(|project| Some((project, project.card(chance)?))) else {
+        return;
+    };
+    let number = chance.between(0, 9_999);
+    let operations = [number, number + 1].map(|number| {
+        let key = chance.uuid();
+        Operation::new(key, project.id, &edit(card.task_id, number, chance), None)
+    });
+    let first = chance.below(world.instances.len());
+    let ends = caller.send_pair(&operations, [first, (first + 1) % world.instances.len()]).await;
+    for (operation, end) in operations.iter().zip(&ends) {
+        if is_final(end) {
+            caller.learn(operation, end);
         } else {
             caller.settle(operation, chance).await;
         }

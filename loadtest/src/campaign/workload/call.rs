@@ -15,8 +15,13 @@ use crate::campaign::stage::token;
 
 /// A request that was not answered by then is given up; it may be carried out all the same.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
+/// Between the two of a pair: the first one is on its way by then.
+const PAIR_GAP: Duration = Duration::from_millis(10);
 /// How often a command is sent before its fate counts as unknown.
 const ATTEMPTS_MAX: u32 = 40;
+
+/// The route of commands by their type.
+const COMMANDS: &str = "/api/commands";
 
 /// A command, ready to be sent as often as it takes.
 #[derive(Debug, Clone)]
@@ -52,7 +57,7 @@ impl Operation {
         Self {
             key,
             command: command.get("type").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            path: "/api/commands".to_owned(),
+            path: COMMANDS.to_owned(),
             task_id: id("task_id"),
             body,
             project_id: Some(project_id),
@@ -60,6 +65,17 @@ impl Operation {
             fencing_token: None,
             expected_sequence,
         }
+    }
+
+    /// The body as it is sent, with an id of this attempt's own where the request takes one: it is no part of the
+    /// command, and the events that come of the attempt carry it.
+    fn marked(&self) -> (Option<Uuid>, Value) {
+        let mut body = self.body.clone();
+        let attempt = (self.path == COMMANDS).then(Uuid::new_v4);
+        if let (Some(attempt), Some(body)) = (attempt, body.as_object_mut()) {
+            body.insert("correlation_id".to_owned(), json!(attempt));
+        }
+        (attempt, body)
     }
 
     /// Tells two bodies apart: FNV-1a of route and body.
@@ -78,6 +94,14 @@ pub fn is_final(end: &End) -> bool {
         End::Refused { status, in_doubt, .. } => !in_doubt && !matches!(status, 408 | 429 | 500..),
         End::Unknown { .. } => false,
     }
+}
+
+/// What is known of an attempt before its end.
+#[derive(Clone, Copy)]
+struct Sending {
+    seq: u64,
+    attempt: Option<Uuid>,
+    started_at_ns: u64,
 }
 
 /// A client that sends commands as one user.
@@ -128,26 +152,40 @@ impl Caller {
         join_all(both).await
     }
 
+    /// Sends two commands to an instance each, the second right after the first.
+    pub async fn send_pair(&mut self, operations: &[Operation; 2], indexes: [usize; 2]) -> [End; 2] {
+        self.seq += 2;
+        let (first, second) = (self.seq - 2, self.seq - 1);
+        let this = &*self;
+        let later = async {
+            tokio::time::sleep(PAIR_GAP).await;
+            this.attempt(&operations[1], indexes[1], second).await
+        };
+        let (first, second) = tokio::join!(this.attempt(&operations[0], indexes[0], first), later);
+        [first, second]
+    }
+
     async fn attempt(&self, operation: &Operation, index: usize, seq: u64) -> End {
         let recorder = &self.world.recorder;
         let started_at_ns = recorder.now_ns();
         let url = format!("{}{}", self.world.instances[index], operation.path);
-        let request = self.http.post(url).header("idempotency-key", operation.key.to_string()).json(&operation.body);
+        let (attempt, body) = operation.marked();
+        let request = self.http.post(url).header("idempotency-key", operation.key.to_string()).json(&body);
         let end = ended(request, &operation.command).await;
-        self.note(operation, index, seq, started_at_ns, end.clone());
+        self.note(operation, index, Sending { seq, attempt, started_at_ns }, end.clone());
         end
     }
 
     /// Sends several commands in one request. `None` when the request itself came to nothing.
     pub async fn send_batch(&mut self, operations: &[Operation], index: usize) -> Option<Vec<End>> {
-        let items: Vec<Value> = operations
+        let (attempts, items): (Vec<_>, Vec<_>) = operations
             .iter()
             .map(|operation| {
-                let mut item = operation.body.clone();
+                let (attempt, mut item) = operation.marked();
                 item["command_id"] = json!(operation.key);
-                item
+                (attempt, item)
             })
-            .collect();
+            .unzip();
         let started_at_ns = self.world.recorder.now_ns();
         let url = format!("{}/api/commands/batch", self.world.instances[index]);
         let results = batch_results(self.http.post(url).json(&items)).await;
@@ -155,19 +193,21 @@ impl Caller {
             Ok(results) => (0..operations.len()).map(|place| of_result(results.get(place))).collect(),
             Err(end) => vec![end; operations.len()],
         };
-        for (operation, end) in operations.iter().zip(&ends) {
+        for ((operation, attempt), end) in operations.iter().zip(attempts).zip(&ends) {
             self.seq += 1;
-            self.note(operation, index, self.seq - 1, started_at_ns, end.clone());
+            self.note(operation, index, Sending { seq: self.seq - 1, attempt, started_at_ns }, end.clone());
         }
         Some(ends)
     }
 
-    fn note(&self, operation: &Operation, index: usize, seq: u64, started_at_ns: u64, end: End) {
+    fn note(&self, operation: &Operation, index: usize, sent: Sending, end: End) {
+        let Sending { seq, attempt, started_at_ns } = sent;
         let recorder = &self.world.recorder;
         recorder.call(Call {
             client: self.number,
             seq,
             key: operation.key,
+            attempt,
             caller: self.user.to_owned(),
             instance: crate::campaign::stage::instance_name(index),
             command: operation.command.clone(),
@@ -320,8 +360,14 @@ fn answer(body: &Value, command: &str) -> Answer {
             let (run_id, fencing_token) = (id(claim.get("run_id"))?, number(claim.get("fencing_token"))?);
             Some(Claimed { run_id, fencing_token })
         }),
+        lease_ends_at_us: body.get("lease_expires_at").filter(|_| command == "renew_lease").and_then(instant_us),
         repeated: false,
     }
+}
+
+/// A moment as JSON has it, in microseconds since 1970.
+fn instant_us(value: &Value) -> Option<i64> {
+    Some(chrono::DateTime::parse_from_rfc3339(value.as_str()?).ok()?.timestamp_micros())
 }
 
 #[cfg(test)]
@@ -340,6 +386,21 @@ mod tests {
         let order = json!({ "project_id": id, "task_id": id, "run_id": id, "fencing_token": 4, "role": "coder" });
         let read = answer(&order, "claim_work");
         assert_eq!((read.claim, read.event_ids), (Some(Claimed { run_id: id, fencing_token: 4 }), None));
+        let heartbeat = json!({ "position": 3, "lease_expires_at": "1970-01-01T00:00:01.000002Z" });
+        assert_eq!(answer(&heartbeat, "renew_lease").lease_ends_at_us, Some(1_000_002));
+    }
+
+    #[test]
+    fn each_attempt_at_a_command_is_told_apart_in_its_body_and_not_in_its_digest() {
+        let project_id = Uuid::from_u128(1);
+        let mut operation = Operation::new(Uuid::from_u128(2), project_id, &json!({ "type": "create_task" }), None);
+        let digest = operation.digest();
+        let (first, body) = operation.marked();
+        assert_eq!(body["correlation_id"], json!(first.unwrap()));
+        assert_ne!(operation.marked().0, first);
+        assert_eq!(operation.digest(), digest);
+        operation.path = "/api/claims".into();
+        assert_eq!(operation.marked(), (None, operation.body.clone()));
     }
 
     #[test]

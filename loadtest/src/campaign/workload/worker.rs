@@ -15,6 +15,7 @@ use crate::campaign::history::{Answer, Claimed, End};
 const DAWDLES: u64 = 12;
 const VANISHES: u64 = 8;
 const LOOKS_BACK: u64 = 15;
+const HEARTBEAT_AGAIN: u64 = 40;
 
 /// Work that was done or lost, whose token must not count any more.
 type Old = Option<(Uuid, Uuid, Claimed)>;
@@ -85,14 +86,21 @@ impl Work {
         if !self.tell(caller, chance, &started).await {
             return;
         }
+        let mut heartbeats = Vec::new();
         for percent in 1..=chance.between(1, 4) {
             if caller.hurries() {
                 return;
             }
             if chance.percent(30) {
-                caller.settle(&self.heartbeat(chance), chance).await;
+                let heartbeat = self.heartbeat(chance);
+                caller.settle(&heartbeat, chance).await;
+                heartbeats.push(heartbeat);
             }
             self.tell(caller, chance, &json!([progress(percent), progress(percent + 1)])).await;
+        }
+        if let Some(first) = heartbeats.first().filter(|_| chance.percent(HEARTBEAT_AGAIN)) {
+            // The lease has another end by then, or will have: the answer is that of the first time.
+            caller.settle_again(first, chance).await;
         }
         if chance.percent(VANISHES) {
             return;
