@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
@@ -39,13 +41,16 @@ pub struct HttpListener {
     tcp: TcpListener,
     handshakes: Option<Handshakes>,
     header_timeout: Duration,
+    places: Arc<Semaphore>,
 }
 
 /// Listens as the configuration says. Port 0 takes a free one: ask [`HttpListener::local_addr`] which.
 pub async fn listen(config: &HttpConfig) -> Result<HttpListener, Error> {
     let handshakes = Handshakes::from_config(&config.tls)?;
     let listener = bind(&config.host, config.port).await?;
-    Ok(HttpListener { handshakes, header_timeout: Duration::from_millis(config.header_timeout_ms), ..listener })
+    let header_timeout = Duration::from_millis(config.header_timeout_ms);
+    let places = places(config.max_connections);
+    Ok(HttpListener { handshakes, header_timeout, places, ..listener })
 }
 
 /// Listens on TCP without TLS. Port 0 takes a free one.
@@ -54,8 +59,13 @@ pub async fn bind(host: &str, port: u16) -> Result<HttpListener, Error> {
         io::ErrorKind::AddrInUse => Error::PortInUse { host: host.to_owned(), port },
         _ => Error::Bind { host: host.to_owned(), port, source },
     })?;
-    let header_timeout = Duration::from_millis(HttpConfig::default().header_timeout_ms);
-    Ok(HttpListener { tcp, handshakes: None, header_timeout })
+    let HttpConfig { header_timeout_ms, max_connections, .. } = HttpConfig::default();
+    let header_timeout = Duration::from_millis(header_timeout_ms);
+    Ok(HttpListener { tcp, handshakes: None, header_timeout, places: places(max_connections) })
+}
+
+fn places(max_connections: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(max_connections.clamp(1, Semaphore::MAX_PERMITS)))
 }
 
 impl HttpListener {
@@ -103,11 +113,15 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let http = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(listener.header_timeout).clone();
     loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (place, (stream, peer)) = tokio::select! {
+            accepted = async { (place(&listener.places).await, listener.accept().await) } => accepted,
             () = shutdown.triggered() => break,
         };
-        connections.spawn(connection(http.clone(), stream, peer, router.clone(), shutdown.clone()));
+        let answered = connection(http.clone(), stream, peer, router.clone(), shutdown.clone());
+        connections.spawn(async move {
+            let _place = place;
+            answered.await;
+        });
     }
     drop(listener);
     connections.close();
@@ -116,6 +130,16 @@ pub async fn serve(
         tracing::warn!(grace_ms, "connections are still open after the grace period; leaving them");
     }
     Ok(())
+}
+
+/// Waits for a place for one more connection. Without a bound, whoever opens many would leave this process no file to reach
+/// its own servers with.
+async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
+    }
+    tracing::warn!("as many connections are open as may be (`http.max_connections`); others wait");
+    Arc::clone(places).acquire_owned().await.ok()
 }
 
 /// Answers the requests of one connection, at the stop those that have begun.

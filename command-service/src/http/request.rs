@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use muster_domain::id::CommandId;
 use muster_schemas::api::IDEMPOTENCY_KEY_HEADER;
+use muster_service_kit::problem::only_header;
 use muster_service_kit::{Caller, Problem, codes};
 use uuid::Uuid;
 
@@ -34,16 +35,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     }
 }
 
-/// The command's id, where the request names one. Of two it would be anyone's guess which counts.
+/// The command's id, where the request names one.
 fn key(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
-    let mut given = headers.get_all(IDEMPOTENCY_KEY_HEADER).iter();
-    let Some(value) = given.next() else { return Ok(None) };
-    let refuse = |detail| Problem::new(codes::INVALID_ARGUMENT).detail(detail).with("header", IDEMPOTENCY_KEY_HEADER);
-    if given.next().is_some() {
-        return Err(refuse("The header Idempotency-Key is given more than once."));
-    }
+    let Some(value) = only_header(headers, IDEMPOTENCY_KEY_HEADER)? else { return Ok(None) };
     let key = value.to_str().ok().and_then(|text| Uuid::parse_str(text.trim()).ok());
-    key.map(Some).ok_or_else(|| refuse("The header Idempotency-Key must be a UUID."))
+    key.map(Some).ok_or_else(|| {
+        Problem::new(codes::INVALID_ARGUMENT)
+            .detail("The header Idempotency-Key must be a UUID.")
+            .with("header", IDEMPOTENCY_KEY_HEADER)
+    })
 }
 
 impl IntoResponse for Submitted {

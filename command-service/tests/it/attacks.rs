@@ -86,7 +86,15 @@ async fn strange_requests_are_refused_by_name() {
     let mut latin = key("");
     latin.splice(latin.len() - 2.., b"\xff\xfe\r\n".iter().copied());
     let same_twice = format!("{JSON}idempotency-key: {0}\r\nidempotency-key: {0}\r\n", Uuid::now_v7());
-    let headers: [(&str, Vec<u8>, u16, &str); 9] = [
+    let headers: [(&str, Vec<u8>, u16, &str); 12] = [
+        ("two types", format!("{JSON}content-type: text/plain\r\n").into_bytes(), 400, "invalid_argument"),
+        (
+            "two encodings",
+            format!("{JSON}content-encoding: identity\r\ncontent-encoding: gzip\r\n").into_bytes(),
+            400,
+            "invalid_argument",
+        ),
+        ("two tokens", format!("{JSON}authorization: Bearer other\r\n").into_bytes(), 400, "invalid_argument"),
         ("no content type", Vec::new(), 415, "unsupported_media_type"),
         ("text", b"content-type: text/plain\r\n".to_vec(), 415, "unsupported_media_type"),
         ("a form", b"content-type: application/x-www-form-urlencoded\r\n".to_vec(), 415, "unsupported_media_type"),

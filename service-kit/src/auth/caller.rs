@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use super::{Authenticator, Principal};
-use crate::problem::{Problem, codes};
+use crate::problem::{Problem, codes, only_header};
 
 /// An admin names the user it acts for here.
 pub const ON_BEHALF_OF_HEADER: &str = "muster-on-behalf-of";
@@ -62,13 +62,13 @@ impl Caller {
 fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing =
         || Problem::new(codes::UNAUTHENTICATED).detail("Send the token in the header `Authorization: Bearer <token>`.");
-    let value = headers.get(AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| missing())?;
+    let value = only_header(headers, AUTHORIZATION.as_str())?.ok_or_else(missing)?.to_str().map_err(|_| missing())?;
     let (scheme, token) = value.split_once(' ').ok_or_else(missing)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
+    let Some(value) = only_header(headers, name)? else { return Ok(None) };
     let value = value.to_str().ok().map(str::trim).filter(|value| value.len() <= HEADER_VALUE_MAX_BYTES);
     match value {
         Some("") => Ok(None),

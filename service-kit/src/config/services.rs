@@ -13,6 +13,7 @@ use super::Secret;
 pub struct HttpConfig {
     pub host: String,
     pub port: u16,
+    pub max_connections: usize,
     pub max_body_bytes: usize,
     pub body_timeout_ms: u64,
     pub header_timeout_ms: u64,
@@ -34,6 +35,7 @@ impl Default for HttpConfig {
         Self {
             host: "127.0.0.1".into(),
             port: 4400,
+            max_connections: 16_384,
             max_body_bytes: 1024 * 1024,
             body_timeout_ms: 10_000,
             header_timeout_ms: 120_000,

@@ -19,6 +19,7 @@ pub(super) fn validate(config: &Config) -> Result<(), Error> {
 fn positive(config: &Config) -> Result<(), Error> {
     let Config { http, log, read_store, command, projector, query, runner, .. } = config;
     let values: &[(&str, u64)] = &[
+        ("http.max_connections", http.max_connections as u64),
         ("http.max_body_bytes", http.max_body_bytes as u64),
         ("http.body_timeout_ms", http.body_timeout_ms),
         ("http.header_timeout_ms", http.header_timeout_ms),

@@ -6,7 +6,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::{Problem, codes};
@@ -21,15 +21,29 @@ impl<S: Send + Sync> FromRequest<S> for ProblemBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
+        if !is_json(only_header(request.headers(), CONTENT_TYPE.as_str())?) {
             return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE)
                 .detail("Send the body as JSON with the header `Content-Type: application/json`."));
         }
-        if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        let encoding = only_header(request.headers(), CONTENT_ENCODING.as_str())?;
+        if encoding.is_some_and(|encoding| encoding != "identity") {
             return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE)
                 .detail("Send the body as it is: a `Content-Encoding` is not understood."));
         }
         read_body(request, state).await.map(Self)
+    }
+}
+
+/// The value of a header that counts once: of two it would be anyone's guess which is meant, and whoever stands between
+/// the caller and this process may guess otherwise.
+pub fn only_header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h HeaderValue>, Problem> {
+    let mut given = headers.get_all(name).iter();
+    let first = given.next();
+    match given.next() {
+        None => Ok(first),
+        Some(_) => Err(Problem::new(codes::INVALID_ARGUMENT)
+            .detail(format!("The header {name} is given more than once."))
+            .with("header", name)),
     }
 }
 
@@ -64,8 +78,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ProblemJson<T> {
 }
 
 /// `application/json` or `application/<anything>+json`, with or without parameters.
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+fn is_json(content_type: Option<&HeaderValue>) -> bool {
+    let Some(value) = content_type.and_then(|value| value.to_str().ok()) else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let Some(subtype) = essence.strip_prefix("application/") else { return false };
     subtype == "json" || subtype.ends_with("+json")

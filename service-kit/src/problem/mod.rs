@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 pub use codes::Code;
-pub use extract::{ProblemBytes, ProblemJson, ProblemPath, ProblemQuery, read_body};
+pub use extract::{ProblemBytes, ProblemJson, ProblemPath, ProblemQuery, only_header, read_body};
 pub use fallback::with_fallbacks;
 
 use crate::limits;

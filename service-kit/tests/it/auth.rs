@@ -89,6 +89,21 @@ async fn an_admin_acts_for_another_with_that_users_rights() {
 }
 
 #[tokio::test]
+async fn whoever_says_twice_who_they_are_is_refused() {
+    let service = ("authorization", "Bearer service-token");
+    let alice = ("muster-on-behalf-of", "alice");
+    for headers in [
+        &[service, ("authorization", "Bearer alice-token")][..],
+        &[service, alice, ("muster-on-behalf-of", "root")],
+        &[service, alice, alice],
+        &[service, ("muster-source", "cli"), ("muster-source", "web")],
+    ] {
+        let answer = whoami(headers).await;
+        assert_eq!(answer.status, 400, "{headers:?}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn an_ordinary_user_acts_for_nobody_else() {
     let other = whoami(&[("authorization", "Bearer alice-token"), ("muster-on-behalf-of", "root")]).await;
     let own = whoami(&[("authorization", "Bearer alice-token"), ("muster-on-behalf-of", "alice")]).await;

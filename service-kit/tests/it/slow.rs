@@ -26,6 +26,30 @@ async fn connect(http: HttpConfig) -> (Shutdown, TcpStream) {
     (shutdown, TcpStream::connect(address).await.unwrap())
 }
 
+/// Asks once, and keeps the connection. The status.
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET /none HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    String::from_utf8(answer.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn whoever_comes_when_all_connections_are_taken_waits_for_one_to_end() {
+    let (shutdown, mut first) = connect(HttpConfig { max_connections: 2, ..HttpConfig::default() }).await;
+    let address = first.peer_addr().unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    for stream in [&mut first, &mut second] {
+        assert_eq!(ask(stream).await, "HTTP/1.1 404");
+    }
+    let mut third = TcpStream::connect(address).await.unwrap();
+    let mut asking = Box::pin(ask(&mut third));
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut asking).await.is_err(), "a third is answered");
+    drop(second);
+    assert_eq!(tokio::time::timeout(DEADLINE, asking).await.expect("it has a place now"), "HTTP/1.1 404");
+    shutdown.trigger();
+}
+
 /// Sends `begin`, then `drip` again and again until the server hangs up. What it had said by then.
 async fn drip(stream: TcpStream, begin: &str, drip: &'static str) -> String {
     let (mut from, mut to) = stream.into_split();
