@@ -24,7 +24,7 @@ test: ## Run every test, with real servers around them
 campaign: ## Break everything under load, then check that nothing was lost: make campaign [LOG=kafka] [SEED=1] [FAULTS=100] [COMMANDS=20000]
 	@scripts/prepare campaign
 	cargo build --bins --package muster-loadtest --package muster-command-service --package muster-projector --package muster-query-api
-	set -e; for log in $(or $(LOG),postgres kafka); do \
+	@set -e; for log in $(or $(LOG),postgres kafka); do \
 	    "$${CARGO_TARGET_DIR:-target}/debug/loadtest" campaign --log $$log $(if $(SEED),--seed $(SEED)) \
 	        --faults $(or $(FAULTS),100) --commands $(or $(COMMANDS),20000); \
 	done

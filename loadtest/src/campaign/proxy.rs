@@ -154,6 +154,9 @@ impl Each {
         if begun.mode == Mode::Cut {
             return Ended::Reset;
         }
+        if begun.mode == Mode::Freeze {
+            self.touched.fetch_add(1, Ordering::Relaxed);
+        }
         let frozen = self.seen.wait_for(|state| state.mode != Mode::Freeze || state.resets != begun.resets);
         if !matches!(frozen.await.map(|state| *state), Ok(state) if state.mode != Mode::Cut && state.resets == begun.resets)
         {
@@ -246,7 +249,12 @@ mod tests {
         link.set(Mode::Freeze);
         stream.write_all(b"two").await.unwrap();
         nothing_comes(&mut stream).await;
+        assert_eq!(link.touched(), 1);
+        let mut late = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port())).await.unwrap();
+        nothing_comes(&mut late).await;
+        assert_eq!(link.touched(), 2);
         link.set(Mode::Pass);
+        there_and_back(&mut late, b"late").await.unwrap();
         let mut back = [0; 3];
         tokio::time::timeout(PATIENCE, stream.read_exact(&mut back)).await.unwrap().unwrap();
         assert_eq!(&back, b"two");

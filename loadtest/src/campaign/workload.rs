@@ -108,6 +108,8 @@ pub struct World {
     urged: AtomicU64,
     /// Whether clients send pairs of commands about one card.
     pairs: AtomicBool,
+    /// Pairs of which the later one came first.
+    swapped: AtomicU64,
     /// How long clients wait.
     patience: Patience,
     /// Whether clients leave what is open for the end.
@@ -140,6 +142,7 @@ impl World {
             budget: AtomicU64::new(u64::MAX),
             urged: AtomicU64::new(0),
             pairs: AtomicBool::new(false),
+            swapped: AtomicU64::new(0),
             patience: options.patience,
             hurries: AtomicBool::new(false),
         })
@@ -153,6 +156,11 @@ impl World {
     /// Lets clients send pairs of commands about one card, or leaves it at single ones.
     pub fn pair(&self, pairs: bool) {
         self.pairs.store(pairs, Ordering::Relaxed);
+    }
+
+    /// Pairs so far of which the later one came first.
+    pub fn swapped(&self) -> u64 {
+        self.swapped.load(Ordering::Relaxed)
     }
 
     /// Lets clients go on whatever the budget says, for as long as this is held.

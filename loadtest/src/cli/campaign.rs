@@ -59,7 +59,7 @@ pub struct Arguments {
 /// Runs a campaign. Fails when an invariant is violated.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let options = arguments.options()?;
-    writeln!(std::io::stdout().lock(), "seed {}", options.seed)?;
+    writeln!(std::io::stdout().lock(), "seed {}, log in {:?}", options.seed, options.log)?;
     let report = campaign::run(&options).await?;
     std::io::stdout().lock().write_all(report.table().as_bytes())?;
     if let Some(file) = &arguments.json {

@@ -87,11 +87,17 @@ pub async fn run(
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let Some(mode) = pump.mode() else { return Ended::Reset };
+        if mode == Mode::Freeze {
+            if let Err(ended) = pump.hold_until_changed(&from).await {
+                return ended;
+            }
+            continue;
+        }
         tokio::select! {
             biased;
             changed = pump.seen.changed() => if changed.is_err() { return Ended::Reset },
             answer = pump.way.said() => if let Err(ended) = pump.hold_and_write(&answer).await { return ended },
-            read = from.read(&mut chunk), if mode != Mode::Freeze => match read {
+            read = from.read(&mut chunk) => match read {
                 Ok(0) | Err(_) => return Ended::Closed,
                 Ok(bytes) => if let Err(ended) = pump.pass(&chunk[..bytes]).await { return ended },
             },
@@ -118,6 +124,16 @@ impl Pump<'_, '_> {
             self.shared.swallows.store(false, Relaxed);
         }
         (!ends).then_some(mode)
+    }
+
+    /// Leaves everything where it is until the link does something else. What comes meanwhile counts as disturbed.
+    async fn hold_until_changed(&mut self, from: &ReadHalf<'_>) -> Result<(), Ended> {
+        tokio::select! {
+            biased;
+            changed = self.seen.changed() => return changed.map_err(|_| Ended::Reset),
+            _ = from.readable() => self.shared.touch(),
+        }
+        self.seen.changed().await.map_err(|_| Ended::Reset)
     }
 
     async fn pass(&mut self, bytes: &[u8]) -> Result<(), Ended> {

@@ -109,6 +109,11 @@ async fn pair(caller: &mut Caller, chance: &mut Chance, world: &World) {
     });
     let first = chance.below(world.instances.len());
     let ends = caller.send_pair(&operations, [first, (first + 1) % world.instances.len()]).await;
+    if let [End::Ok(first), End::Ok(second)] = &ends
+        && second.position < first.position
+    {
+        world.swapped.fetch_add(1, Ordering::Relaxed);
+    }
     for (operation, end) in operations.iter().zip(&ends) {
         if is_final(end) {
             caller.learn(operation, end);

@@ -17,8 +17,8 @@ use crate::campaign::stage::token;
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
 /// Between the two of a pair: the first one is on its way by then.
 const PAIR_GAP: Duration = Duration::from_millis(10);
-/// How often a command is sent before its fate counts as unknown.
-const ATTEMPTS_MAX: u32 = 40;
+/// Attempts after which the next one waits no longer than before.
+const WAITS_GROW: u64 = 6;
 
 /// The route of commands by their type.
 const COMMANDS: &str = "/api/commands";
@@ -257,11 +257,12 @@ impl Caller {
         let mut index = chance.below(instances);
         let begun = tokio::time::Instant::now();
         let mut end = self.send(operation, index).await;
-        for attempt in 1..ATTEMPTS_MAX {
+        // However many attempts that takes: where each is refused at once, a number of them would soon be spent.
+        for attempt in 1.. {
             if is_final(&end) || begun.elapsed() > within || self.world.hurries() {
                 break;
             }
-            let wait = chance.between(10, 60) * u64::from(attempt.min(6));
+            let wait = chance.between(10, 60) * WAITS_GROW.min(attempt);
             tokio::time::sleep(Duration::from_millis(wait)).await;
             if chance.percent(60) {
                 index = chance.below(instances);
