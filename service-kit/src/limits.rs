@@ -5,13 +5,14 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method};
-use tower_http::limit::RequestBodyLimitLayer;
+use http_body_util::Limited;
 use tracing::Instrument;
 
 use crate::config::Config;
@@ -66,32 +67,44 @@ fn millis(duration: Duration) -> u64 {
 /// Puts the standard layers around a router that has all its routes: from the outside request id and trace, panic
 /// catcher, time limit, body limit; and problem documents for unknown routes and methods.
 pub fn standard_layers(router: Router, config: &Config) -> Router {
-    let limit =
-        BodyLimit { bytes: config.http.max_body_bytes, timeout: Duration::from_millis(config.http.body_timeout_ms) };
-    let timeout = Duration::from_millis(config.http.request_timeout_ms);
-    with_fallbacks(router)
-        .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(limit.bytes))
-        .layer(middleware::from_fn_with_state(limit, refuse_declared_length))
-        .layer(middleware::from_fn_with_state(timeout, limit_time))
-        .layer(middleware::from_fn(catch_panic))
-        .layer(middleware::from_fn(trace_request))
+    let limits = Limits {
+        body: BodyLimit {
+            bytes: config.http.max_body_bytes,
+            timeout: Duration::from_millis(config.http.body_timeout_ms),
+        },
+        timeout: Duration::from_millis(config.http.request_timeout_ms),
+    };
+    // One layer for all of them: each is copied and allocated for every request, together with all within it.
+    with_fallbacks(router).layer(middleware::from_fn_with_state(limits, standard))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    body: BodyLimit,
+    /// Longest time until the answer begins.
+    timeout: Duration,
+}
+
+async fn standard(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    trace_request(request, |request| catch_panic(limit_time(limits.timeout, limit_body(limits.body, request, next))))
+        .await
 }
 
 /// Refuses a body whose declared length is too large before a byte of it is read; one without a declared length is
 /// counted while it is read.
-async fn refuse_declared_length(State(limit): State<BodyLimit>, mut request: Request, next: Next) -> Response {
+async fn limit_body(limit: BodyLimit, mut request: Request, next: Next) -> Response {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit.bytes as u64) {
         return BodyLimit::too_large(Some(limit)).into_response();
     }
     request.extensions_mut().insert(limit);
-    next.run(request).await
+    DefaultBodyLimit::disable().apply(&mut request);
+    next.run(request.map(|body| Body::new(Limited::new(body, limit.bytes)))).await
 }
 
 /// Limits the time until the answer begins. A stream's body is sent after that and is not limited here.
-async fn limit_time(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
-    tokio::time::timeout(timeout, next.run(request)).await.unwrap_or_else(|_| {
+async fn limit_time(timeout: Duration, answer: impl Future<Output = Response>) -> Response {
+    tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
         Problem::new(codes::REQUEST_TIMEOUT)
             .detail(format!("No answer within {} ms; the request was given up.", timeout.as_millis()))
             .with("timeout_ms", millis(timeout))
@@ -100,8 +113,8 @@ async fn limit_time(State(timeout): State<Duration>, request: Request, next: Nex
 }
 
 /// Turns a panic of a handler into `internal`. The panic hook has already written message and place to the log.
-async fn catch_panic(request: Request, next: Next) -> Response {
-    AssertUnwindSafe(next.run(request))
+async fn catch_panic(answer: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(answer)
         .catch_unwind()
         .await
         .unwrap_or_else(|payload| Problem::internal(panic_message(payload.as_ref())).into_response())
@@ -113,13 +126,13 @@ fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Gives the request an id (its own, if it is short and printable), a span, a metric, and the id back in the answer.
-async fn trace_request(request: Request, next: Next) -> Response {
+async fn trace_request<A: Future<Output = Response>>(request: Request, answer: impl FnOnce(Request) -> A) -> Response {
     let id = request_id(&request);
     let method = known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", method, path = request.uri().path(), request_id = %id);
     let started = Instant::now();
-    let mut response = REQUEST_ID.scope(id.clone(), next.run(request)).instrument(span.clone()).await;
+    let mut response = REQUEST_ID.scope(id.clone(), answer(request)).instrument(span.clone()).await;
 
     let elapsed = started.elapsed();
     let status = response.status().as_u16();

@@ -58,9 +58,8 @@ pub(super) async fn answer_here_or_pass_on(
 /// must still be carried out once.
 async fn read(request: Request) -> Result<(Arc<Original>, http::Extensions), Response> {
     let (parts, body) = request.into_parts();
-    let (method, uri, mut headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
-    let extensions = parts.extensions.clone();
-    let body = read_body(Request::from_parts(parts, body), &()).await.map_err(IntoResponse::into_response)?;
+    let http::request::Parts { method, uri, mut headers, extensions, .. } = parts;
+    let body = read_body(body, extensions.get().copied()).await.map_err(IntoResponse::into_response)?;
     if !headers.contains_key(IDEMPOTENCY_KEY_HEADER) {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);

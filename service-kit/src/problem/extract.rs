@@ -1,9 +1,9 @@
 //! Extractors whose refusals are problem documents: JSON bodies, query strings, path segments.
 //! They must never accept more than the type says, nor guess at a type that was not sent.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -20,7 +20,7 @@ pub struct ProblemBytes(pub Bytes);
 impl<S: Send + Sync> FromRequest<S> for ProblemBytes {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         if !is_json(only_header(request.headers(), CONTENT_TYPE.as_str())?) {
             return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE)
                 .detail("Send the body as JSON with the header `Content-Type: application/json`."));
@@ -30,7 +30,8 @@ impl<S: Send + Sync> FromRequest<S> for ProblemBytes {
             return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE)
                 .detail("Send the body as it is: a `Content-Encoding` is not understood."));
         }
-        read_body(request, state).await.map(Self)
+        let limit = request.extensions().get().copied();
+        read_body(request.into_body(), limit).await.map(Self)
     }
 }
 
@@ -47,10 +48,14 @@ pub fn only_header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h 
     }
 }
 
-/// Reads a body as [`ProblemBytes`] does, whatever it holds.
-pub async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    let limit = request.extensions().get::<BodyLimit>().copied();
-    let reading = Bytes::from_request(request, state);
+/// Reads a body as [`ProblemBytes`] does, whatever it holds; with the limit that stands in its request's extensions.
+pub async fn read_body(body: Body, limit: Option<BodyLimit>) -> Result<Bytes, Problem> {
+    let mut request = Request::new(body);
+    if limit.is_some() {
+        // What stands in for it is around the body already.
+        DefaultBodyLimit::disable().apply(&mut request);
+    }
+    let reading = Bytes::from_request(request, &());
     let read = match limit {
         Some(limit) => tokio::time::timeout(limit.timeout, reading).await.map_err(|_| limit.too_slow())?,
         None => reading.await,
