@@ -116,6 +116,11 @@ struct Transactions {
     stage: Arc<Stage>,
 }
 
+/// Says how long a step of a transaction took.
+fn took(step: &'static str, begun: Instant) {
+    metrics::histogram!("muster_log_transaction_seconds", "step" => step).record(begun.elapsed().as_secs_f64());
+}
+
 /// What an append left behind.
 enum Outcome {
     /// The producer is good for the next.
@@ -187,19 +192,30 @@ impl Transactions {
     }
 
     fn append(&self, records: Vec<Encoded>) -> (Result<Vec<LogOffset>, Error>, Outcome) {
-        let deadline = Instant::now() + self.transaction_timeout;
+        let begun = Instant::now();
+        let deadline = begun + self.transaction_timeout;
         self.stage.begin(self.transaction_timeout);
         let delivered = self.producer.begin_transaction().and_then(|()| self.deliver(records, deadline));
         match delivered {
             Ok(offsets) => {
-                self.stage.begin(self.transaction_timeout * 2);
-                match self.producer.commit_transaction(self.transaction_timeout * 2) {
-                    Ok(()) => self.readable(offsets),
-                    Err(error) => (Err(self.indeterminate(&error, offsets.first())), Outcome::Spent),
-                }
+                took("deliver", begun);
+                self.commit(offsets)
             }
             Err(error) => self.give_up(&error),
         }
+    }
+
+    fn commit(&self, offsets: Vec<LogOffset>) -> (Result<Vec<LogOffset>, Error>, Outcome) {
+        self.stage.begin(self.transaction_timeout * 2);
+        let begun = Instant::now();
+        if let Err(error) = self.producer.commit_transaction(self.transaction_timeout * 2) {
+            return (Err(self.indeterminate(&error, offsets.first())), Outcome::Spent);
+        }
+        took("commit", begun);
+        let begun = Instant::now();
+        let end = self.readable(offsets);
+        took("readable", begun);
+        end
     }
 
     /// Nothing was committed, because no commit was begun. Aborts, so that the next append can begin.
