@@ -41,6 +41,10 @@ struct Measure {
     /// Sizes of batches, in events.
     #[arg(long, value_delimiter = ',')]
     batches: Option<Vec<usize>>,
+    /// Connections that each send one command after the other, for `commands-http`: on one partition with each number, on
+    /// twelve with the largest.
+    #[arg(long, value_delimiter = ',', default_values_t = [64, 256, 1024])]
+    connections: Vec<usize>,
     /// Rounds of each figure. The product and its limits take turns in every round.
     #[arg(long, default_value_t = Bounds::default().rounds)]
     rounds: u32,
@@ -204,9 +208,11 @@ async fn commands(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> a
     match scenario {
         Scenario::CommandsHttp => {
             let mut figures = Vec::new();
-            for spread in [(64, 1, 1), (1024, 1, 1), (1024, 8, 12)] {
+            let most = arguments.connections.iter().copied().max().unwrap_or(1).max(1);
+            let alone = arguments.connections.iter().map(|connections| (*connections, 1, 1));
+            for spread in alone.chain([(most, 8, 12)]) {
                 figures.extend(
-                    scenario::commands::http::run(&programs, &kafka, spread, batch(16 * spread.0), bounds).await?,
+                    scenario::commands::http::run(&programs, &kafka, spread, batch(64 * spread.0), bounds).await?,
                 );
             }
             Ok(figures)
