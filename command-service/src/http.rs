@@ -25,6 +25,13 @@ use crate::service::CommandService;
 
 /// Every route of the service. The standard layers of a process are left to whoever serves it.
 pub fn router(service: CommandService, authenticator: Authenticator) -> Router {
+    // Each layer around a route costs every request to it something, so those of users have one less.
+    let internal = Router::new()
+        .route("/internal/tasks/{task_id}", get(internal::task))
+        .route("/internal/offers", post(internal::offers))
+        .route("/internal/claims", post(internal::claim))
+        .route("/internal/work", post(internal::work))
+        .layer(middleware::from_fn_with_state(service.clone(), internal::only_instances));
     let routes = Router::new()
         .route("/api/commands", post(commands::execute))
         .route("/api/commands/batch", post(commands::batch))
@@ -43,11 +50,7 @@ pub fn router(service: CommandService, authenticator: Authenticator) -> Router {
         .route("/api/runs/{run_id}/output", post(work::output))
         .layer(middleware::from_fn_with_state(service.clone(), elsewhere::answer_here_or_pass_on))
         .route("/api/partitions", get(partitions::list))
-        .route("/internal/tasks/{task_id}", get(internal::task))
-        .route("/internal/offers", post(internal::offers))
-        .route("/internal/claims", post(internal::claim))
-        .route("/internal/work", post(internal::work))
-        .layer(middleware::from_fn_with_state(service.clone(), internal::only_instances))
+        .merge(internal)
         .with_state(Api { service })
         .layer(middleware::from_fn_with_state(authenticator, require_caller));
     Router::new().route("/api/openapi.json", get(description)).merge(routes)

@@ -1,5 +1,6 @@
 //! Middleware: a request whose handler finds that the partition is another instance's goes there as it came.
-//! It must never pass on what was passed on, nor trust such a request more than any other.
+//! It must never pass on what was passed on, nor believe that of anyone but an instance, nor trust such a request more than
+//! any other.
 
 use std::sync::Arc;
 
@@ -23,6 +24,9 @@ pub(super) async fn answer_here_or_pass_on(
     handler: Inner,
 ) -> Response {
     let was_passed_on = request.headers().contains_key(FORWARDED_HEADER);
+    if was_passed_on && !service.is_instance(request.headers()) {
+        return super::internal::refused();
+    }
     let (original, extensions) = match read(request).await {
         Ok(read) => read,
         Err(problem) => return problem,

@@ -18,21 +18,18 @@ use crate::service::{
     CommandService, Error, FORWARDED_HEADER, NOT_OWNER_HEADER, NOT_OWNER_STRANGER, Offers, TaskAnswer, TaskInQuestion,
 };
 
-/// What all routes of this file begin with.
-const ROUTES: &str = "/internal/";
-
-/// Middleware: whoever asks what instances ask each other, or says that an instance has passed the request on, must be one.
-/// A user who could say so would be told what instances tell each other, and could claim twice with one key.
+/// Middleware: nobody but an instance passes. A user who did would be told what instances tell each other, and could claim
+/// twice with one key.
 pub(super) async fn only_instances(State(service): State<CommandService>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let as_instance = headers.contains_key(FORWARDED_HEADER) || request.uri().path().starts_with(ROUTES);
-    if as_instance && !service.is_instance(headers) {
-        let mut response = not_an_instance().into_response();
-        // For an instance that was given another secret: nothing was done here.
-        response.headers_mut().insert(NOT_OWNER_HEADER, HeaderValue::from_static(NOT_OWNER_STRANGER));
-        return response;
-    }
-    next.run(request).await
+    if service.is_instance(request.headers()) { next.run(request).await } else { refused() }
+}
+
+/// What is answered to whoever asks, or says that a request was passed on, and is no instance.
+pub(super) fn refused() -> Response {
+    let mut response = not_an_instance().into_response();
+    // For an instance that was given another secret: nothing was done here.
+    response.headers_mut().insert(NOT_OWNER_HEADER, HeaderValue::from_static(NOT_OWNER_STRANGER));
+    response
 }
 
 /// Which of several tasks of one id is meant.
