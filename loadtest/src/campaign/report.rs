@@ -114,7 +114,7 @@ pub struct Commands {
 pub struct Duplicates {
     /// How many.
     pub sent: u64,
-    /// Of those, acknowledged twice.
+    /// Of those, acknowledged twice, each time with events.
     pub acknowledged_twice: u64,
     /// Of those, acknowledged with the same words.
     pub alike: u64,
@@ -251,6 +251,10 @@ impl Duplicates {
         for pair in calls.windows(2).filter(together) {
             self.sent += 1;
             if let (End::Ok(one), End::Ok(other)) = (&pair[0].end, &pair[1].end) {
+                // What changed nothing is not remembered, and is decided anew each time.
+                if [one, other].iter().any(|answer| answer.event_ids.as_ref().is_some_and(Vec::is_empty)) {
+                    continue;
+                }
                 self.acknowledged_twice += 1;
                 let alike = Answer { repeated: false, ..one.clone() } == Answer { repeated: false, ..other.clone() };
                 self.alike += u64::from(alike);
@@ -400,6 +404,12 @@ mod tests {
         let history: Vec<_> = calls.into_iter().map(Entry::Call).collect();
         let counts = count_commands(&history, 1.0);
         assert_eq!(counts.duplicates, Duplicates { sent: 1, acknowledged_twice: 1, alike: 1 });
+        let mut unchanged = [call(0, 1, 10, 5), call(1, 1, 11, 6)];
+        if let End::Ok(answer) = &mut unchanged[1].end {
+            answer.event_ids = Some(Vec::new());
+        }
+        let counts = count_commands(&unchanged.map(Entry::Call), 1.0);
+        assert_eq!(counts.duplicates, Duplicates { sent: 1, acknowledged_twice: 0, alike: 0 });
         assert_eq!((counts.overtaken, counts.repeats), (1, 2));
         let in_order = [call(0, 1, 10, 5), call(1, 2, 11, 6), call(2, 3, 500, 4)].map(Entry::Call);
         assert_eq!(count_commands(&in_order, 1.0).overtaken, 0);
