@@ -68,6 +68,9 @@ pub struct Faults {
     /// How long a fault waits for them.
     load_patience: Duration,
     exits: AtomicU64,
+    /// Held while the disk is full, and while a broker starts: one that starts without room for its indexes takes its
+    /// segments for corrupt and deletes them, acknowledged records and all. With one broker nobody can make that good.
+    room: Mutex<()>,
 }
 
 impl Faults {
@@ -81,6 +84,7 @@ impl Faults {
             targets: Mutex::default(),
             begun: AtomicU64::new(0),
             exits: AtomicU64::new(0),
+            room: Mutex::default(),
         })
     }
 
@@ -259,12 +263,13 @@ impl Faults {
             logs.push(service.lock().await.log());
         }
         let lines = Lines::of(logs);
+        let no_broker_starts = self.room.lock().await;
         let urged = self.world.urge();
         disk.fill()?;
         tokio::time::sleep(lasting).await;
         let shown = wait::until(SHOWS_WITHIN, || async { self.was_refused(&lines) }).await;
         disk.free()?;
-        drop(urged);
+        drop((urged, no_broker_starts));
         tokio::time::sleep(WATCH_EVERY).await;
         if self.stage.kafka.is_some() {
             // It has taken its disk for broken, and ends, or stands there and answers nobody.
@@ -339,6 +344,7 @@ impl Faults {
         let mut broker = self.stage.kafka.as_ref().context("there is no broker")?.lock().await;
         let killed = broker.kill().await;
         tokio::time::sleep(away).await;
+        let _room = self.room.lock().await;
         let deadline = Instant::now() + WORKS_WITHIN;
         let mut started = broker.start_again().await;
         while is_worth_another_try(&started, deadline).await {
