@@ -43,7 +43,7 @@ struct Measure {
     batches: Option<Vec<usize>>,
     /// Connections that each send one command after the other, for `commands-http`: on one partition with each number, on
     /// twelve with the largest.
-    #[arg(long, value_delimiter = ',', default_values_t = [64, 256, 1024])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1024, 256, 64])]
     connections: Vec<usize>,
     /// Rounds of each figure. The product and its limits take turns in every round.
     #[arg(long, default_value_t = Bounds::default().rounds)]
