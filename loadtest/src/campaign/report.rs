@@ -404,13 +404,13 @@ mod tests {
         let history: Vec<_> = calls.into_iter().map(Entry::Call).collect();
         let counts = count_commands(&history, 1.0);
         assert_eq!(counts.duplicates, Duplicates { sent: 1, acknowledged_twice: 1, alike: 1 });
+        assert_eq!((counts.overtaken, counts.repeats), (1, 2));
         let mut unchanged = [call(0, 1, 10, 5), call(1, 1, 11, 6)];
         if let End::Ok(answer) = &mut unchanged[1].end {
             answer.event_ids = Some(Vec::new());
         }
         let counts = count_commands(&unchanged.map(Entry::Call), 1.0);
         assert_eq!(counts.duplicates, Duplicates { sent: 1, acknowledged_twice: 0, alike: 0 });
-        assert_eq!((counts.overtaken, counts.repeats), (1, 2));
         let in_order = [call(0, 1, 10, 5), call(1, 2, 11, 6), call(2, 3, 500, 4)].map(Entry::Call);
         assert_eq!(count_commands(&in_order, 1.0).overtaken, 0);
     }
