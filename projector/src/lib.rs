@@ -22,6 +22,7 @@ use std::time::Duration;
 use muster_event_log::EventLog;
 use muster_read_store::ReadStore;
 use muster_service_kit::Readiness;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,14 @@ struct Context {
     settings: Settings,
     bell: ReleaseBell,
     backlog: Backlog,
+    /// Held by the one partition that takes a record with care.
+    careful: Arc<Mutex<()>>,
+}
+
+impl Context {
+    fn new(log: Arc<dyn EventLog>, store: ReadStore, settings: Settings, backlog: Backlog) -> Self {
+        Self { log, store, settings, bell: ReleaseBell::default(), backlog, careful: Arc::default() }
+    }
 }
 
 /// Projects the log into the read store until `shutdown`. Adds the check `projector` to `readiness`, at once and not only
@@ -58,7 +67,7 @@ pub fn run(
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
     let backlog = Backlog::new(log.partition_count(), readiness.flag("projector"));
-    project(Context { log, store, settings, bell: ReleaseBell::default(), backlog }, shutdown)
+    project(Context::new(log, store, settings, backlog), shutdown)
 }
 
 async fn project(context: Context, shutdown: CancellationToken) -> Result<(), Error> {

@@ -54,8 +54,10 @@ impl Partition {
     }
 
     /// Takes as many records as a batch may hold, one at a time, each counted before it is read. Returns where to go on.
+    /// Careful partitions take turns: a record that ends the process counts against nothing but itself.
     async fn go_carefully(&self, mut next_offset: i64, stop: &CancellationToken) -> Result<i64, Error> {
         for _ in 0..self.context.settings.batch_max_events {
+            let _turn = self.context.careful.lock().await;
             let begun = self.context.store.begin_record(self.partition).await?;
             if begun > SET_ASIDE_AFTER {
                 poison::set_aside_unread(&self.context, self.partition, next_offset, begun - 1).await?;

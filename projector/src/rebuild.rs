@@ -12,7 +12,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::backlog::Backlog;
 use crate::error::Error;
-use crate::release::ReleaseBell;
 use crate::settings::Settings;
 use crate::{Context, spawn_partitions};
 
@@ -32,7 +31,7 @@ pub async fn rebuild(
     let readiness = Readiness::new();
     let backlog = Backlog::new(log.partition_count(), readiness.flag("rebuild"));
     let store = rebuild.store().clone();
-    let context = Context { log, store, settings, bell: ReleaseBell::default(), backlog };
+    let context = Context::new(log, store, settings, backlog);
     let stop = shutdown.child_token();
     let filling = spawn_partitions(&context, &stop);
     let filling: JoinHandle<()> = tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! Lost connections, crashes and records that end the process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -11,6 +12,7 @@ use muster_event_log::{AgentOutput, DeadLetter, Error, EventLog, LogOffset, LogR
 use muster_projector::Settings;
 use muster_read_store::{DeadLetterState, ReadStore};
 use muster_test_kit::eventually;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
@@ -49,7 +51,8 @@ async fn a_record_that_ends_whoever_reads_it_is_set_aside_unread() {
         log.inject(0, Ok(event(good, position))).unwrap();
     }
 
-    let running = Running::start_on(Arc::new(Trap { log: log.clone(), deadly: LogOffset(4) }), &store);
+    let trap = Trap { log: log.clone(), partition: 0, deadly: LogOffset(4), process: None };
+    let running = Running::start_on(Arc::new(trap), &store);
 
     reaches(&store, good, 7).await;
     reads_everything(&log, &store).await;
@@ -61,15 +64,52 @@ async fn a_record_that_ends_whoever_reads_it_is_set_aside_unread() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn a_record_that_ends_the_process_counts_against_no_other_partition() {
+    let (log, store) = (MemoryLog::new(2), fresh_store().await);
+    let good = project("good");
+    append(&log, good, 1..=7).await;
+    let deadly = 1 - log.partition_for(good);
+    log.inject(deadly, Ok(event(project("deadly"), 1))).unwrap();
+    let ended = Arc::new(Notify::new());
+    let trap = Trap { log: log.clone(), partition: deadly, deadly: LogOffset(0), process: Some(ended.clone()) };
+    let trap = Arc::new(trap);
+
+    loop {
+        let running = Running::start_on(trap.clone(), &store);
+        tokio::select! {
+            () = ended.notified() => running.kill().await,
+            () = reads_everything(&log, &store) => break running.stop().await,
+        }
+    }
+
+    let letters = store.dead_letters(None, None, 10).await.unwrap();
+    let set_aside: Vec<_> = letters.iter().map(|letter| (letter.record.partition, letter.record.log_offset)).collect();
+    assert_eq!(set_aside, [(deadly, 0)]);
+    assert_eq!(count(&store, good).await, 7);
+}
+
 /// A log in which one record ends whoever reads it.
 struct Trap {
     log: MemoryLog,
+    partition: u32,
     deadly: LogOffset,
+    /// It ends the whole process, which this tells, and not only the task that reads it. Other partitions are slow then:
+    /// what they read is still on its way when the process ends.
+    process: Option<Arc<Notify>>,
 }
 
 impl Trap {
-    fn spring(deadly: LogOffset, record: &LogRecord) {
-        assert!(record.offset != deadly, "this record ends whoever reads it");
+    async fn spring(partition: u32, offset: LogOffset, deadly: (u32, LogOffset), process: Option<&Notify>) {
+        match process {
+            None => assert!((partition, offset) != deadly, "this record ends whoever reads it"),
+            Some(process) if (partition, offset) == deadly => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                process.notify_one();
+                std::future::pending::<()>().await;
+            }
+            Some(_) => tokio::time::sleep(Duration::from_millis(250)).await,
+        }
     }
 }
 
@@ -90,15 +130,22 @@ impl EventLog for Trap {
     async fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<LogRecord>, Error> {
         let records = self.log.read(partition, from, max).await?;
         for record in &records {
-            Self::spring(self.deadly, record);
+            Self::spring(partition, record.offset, (self.partition, self.deadly), self.process.as_deref()).await;
         }
         Ok(records)
     }
 
     async fn subscribe(&self, partition: u32, from: LogOffset) -> Result<Records<LogRecord>, Error> {
-        let deadly = self.deadly;
+        let (deadly, process) = ((self.partition, self.deadly), self.process.clone());
         let records = self.log.subscribe(partition, from).await?;
-        Ok(records.inspect_ok(move |record| Self::spring(deadly, record)).boxed())
+        let springs = move |record: LogRecord| {
+            let process = process.clone();
+            async move {
+                Self::spring(partition, record.offset, deadly, process.as_deref()).await;
+                Ok(record)
+            }
+        };
+        Ok(records.and_then(springs).boxed())
     }
 
     async fn append_output(&self, lines: Vec<AgentOutput>) -> Result<(), Error> {
@@ -139,9 +186,14 @@ async fn kills_at_any_point_lose_nothing_and_repeat_nothing() {
     }
     let (mut kills, mut last) = (0, 0);
     while last < 600 {
+        let before = left(&log, &store).await;
         let running = Running::start(&log, &store);
-        // Somewhere inside the next batches, wherever the commit happens to be.
-        eventually(SOON, || async { applied(&store, &projects).await > last || last == 600 }).await;
+        // Somewhere inside the next batches, wherever the commit happens to be. Each partition moves: one that is killed
+        // again and again before it does would set its next record aside.
+        eventually(SOON, || async {
+            std::iter::zip(&before, left(&log, &store).await).all(|(before, now)| *before == 0 || now < *before)
+        })
+        .await;
         running.kill().await;
         let now = applied(&store, &projects).await;
         assert!(now >= last, "the read model moved back");
@@ -157,6 +209,15 @@ async fn kills_at_any_point_lose_nothing_and_repeat_nothing() {
     for project in projects {
         assert_eq!(store.verify_audit_chain(project).await.unwrap().fault, None);
     }
+}
+
+/// What each partition has still to apply.
+async fn left(log: &MemoryLog, store: &ReadStore) -> Vec<i64> {
+    let mut left = Vec::new();
+    for partition in 0..log.partition_count() {
+        left.push(log.end(partition).await.unwrap().0 - store.next_offset(partition).await.unwrap());
+    }
+    left
 }
 
 async fn applied(store: &ReadStore, projects: &[ProjectId]) -> u64 {
