@@ -7,6 +7,7 @@ pub mod health;
 pub mod json;
 pub mod limits;
 pub mod mutant;
+mod open_files;
 pub mod problem;
 pub mod serve;
 pub mod shutdown;

@@ -18,6 +18,7 @@ use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
 
 use crate::config::HttpConfig;
+use crate::open_files;
 use crate::shutdown::Shutdown;
 use crate::tls::{self, Handshakes};
 
@@ -47,25 +48,22 @@ pub struct HttpListener {
 /// Listens as the configuration says. Port 0 takes a free one: ask [`HttpListener::local_addr`] which.
 pub async fn listen(config: &HttpConfig) -> Result<HttpListener, Error> {
     let handshakes = Handshakes::from_config(&config.tls)?;
-    let listener = bind(&config.host, config.port).await?;
+    let tcp = bind_tcp(&config.host, config.port).await?;
     let header_timeout = Duration::from_millis(config.header_timeout_ms);
-    let places = places(config.max_connections);
-    Ok(HttpListener { handshakes, header_timeout, places, ..listener })
+    let places = open_files::room_for(config.max_connections).clamp(1, Semaphore::MAX_PERMITS);
+    Ok(HttpListener { tcp, handshakes, header_timeout, places: Arc::new(Semaphore::new(places)) })
 }
 
-/// Listens on TCP without TLS. Port 0 takes a free one.
+/// Listens on TCP without TLS, and as by default. Port 0 takes a free one.
 pub async fn bind(host: &str, port: u16) -> Result<HttpListener, Error> {
-    let tcp = TcpListener::bind((host, port)).await.map_err(|source| match source.kind() {
+    listen(&HttpConfig { host: host.to_owned(), port, ..HttpConfig::default() }).await
+}
+
+async fn bind_tcp(host: &str, port: u16) -> Result<TcpListener, Error> {
+    TcpListener::bind((host, port)).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => Error::PortInUse { host: host.to_owned(), port },
         _ => Error::Bind { host: host.to_owned(), port, source },
-    })?;
-    let HttpConfig { header_timeout_ms, max_connections, .. } = HttpConfig::default();
-    let header_timeout = Duration::from_millis(header_timeout_ms);
-    Ok(HttpListener { tcp, handshakes: None, header_timeout, places: places(max_connections) })
-}
-
-fn places(max_connections: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(max_connections.clamp(1, Semaphore::MAX_PERMITS)))
+    })
 }
 
 impl HttpListener {

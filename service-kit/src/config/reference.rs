@@ -26,7 +26,7 @@ macro_rules! reference {
 reference! {
     "http.host": "Address to listen on.",
     "http.port": "TCP port to listen on; 0 takes a free one. The command service starts from 4401 instead.",
-    "http.max_connections": "Connections a process answers at the same time; whoever comes beyond it waits until one ends. Keep it below the number of files the process may open, which its own connections need too.",
+    "http.max_connections": "Connections a process answers at the same time; whoever comes beyond it waits until one ends. The system is asked to allow the process that many open files, and 1,024 for its own; where it allows fewer, fewer connections are answered.",
     "http.max_body_bytes": "Largest request body, in bytes. A larger one is `body_too_large`.",
     "http.body_timeout_ms": "Longest time until a request's body has arrived, in milliseconds. Beyond it: `body_timeout`.",
     "http.header_timeout_ms": "Longest time an open connection may take until the headers of its next request have arrived, in milliseconds; a connection that idles for as long is closed. Keep it above what clients keep idle connections for.",
