@@ -4,7 +4,7 @@
 //! The head is magic, format, fingerprint of the build, partition, idempotency window, place in the log and id of the
 //! event before it, length and SHA-256 of all else. Sections are written in a stream and can be read side by side.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read};
 
 use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use muster_domain::id::EventId;
@@ -57,6 +57,12 @@ pub(super) struct Head {
 const HEAD_BYTES: usize = 8 + 4 + 8 + 4 + 8 + 8 + 8 + 16 + 8 + 32;
 const CHECKSUM_AT: usize = HEAD_BYTES - 32;
 
+/// Values are written in small pieces, each of which would cost the compressor a call.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What a section is written into.
+pub(super) type Section<'a> = BufWriter<FrameEncoder<&'a mut Vec<u8>>>;
+
 /// Writes a snapshot, section by section.
 pub(super) struct Encoder {
     bytes: Vec<u8>,
@@ -79,16 +85,12 @@ impl Encoder {
     }
 
     /// Adds a section: what `write` writes.
-    pub(super) fn section(
-        &mut self,
-        write: impl FnOnce(&mut FrameEncoder<&mut Vec<u8>>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub(super) fn section(&mut self, write: impl FnOnce(&mut Section<'_>) -> io::Result<()>) -> io::Result<()> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 8]);
-        let mut frame = FrameEncoder::new(&mut self.bytes);
-        write(&mut frame)?;
-        frame.flush()?;
-        frame.finish().map_err(io::Error::other)?;
+        let mut section = BufWriter::with_capacity(BUFFER_BYTES, FrameEncoder::new(&mut self.bytes));
+        write(&mut section)?;
+        section.into_inner()?.finish().map_err(io::Error::other)?;
         let length = (self.bytes.len() - start - 8) as u64;
         self.bytes[start..start + 8].copy_from_slice(&length.to_le_bytes());
         Ok(())
@@ -163,6 +165,8 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     const HEAD: Head = Head {
