@@ -43,7 +43,7 @@ struct Measure {
     batches: Option<Vec<usize>>,
     /// Connections that each send one command after the other, for `commands-http`: on one partition with each number, on
     /// twelve with the largest.
-    #[arg(long, value_delimiter = ',', default_values_t = [1024, 256, 64])]
+    #[arg(long, value_delimiter = ',', default_values_t = [4096, 1024, 256, 64])]
     connections: Vec<usize>,
     /// Rounds of each figure. The product and its limits take turns in every round.
     #[arg(long, default_value_t = Bounds::default().rounds)]
@@ -54,6 +54,10 @@ struct Measure {
     /// Seconds after which no further round of a figure is begun.
     #[arg(long, default_value_t = Bounds::default().seconds_max)]
     seconds_max: u64,
+    /// Seconds of Muster's work before the first round of each figure that do not count, for `commands-http`,
+    /// `commands-batch` and `latency`: a broker's JVM compiles for that long what it does often.
+    #[arg(long, default_value_t = 20)]
+    warm_up_seconds: u64,
     /// How Muster reaches Postgres. Its limits use the faster way always, which is the socket.
     #[arg(long, value_enum, default_value_t = Transport::Tcp)]
     transport: Transport,
@@ -72,6 +76,8 @@ struct Measure {
 const LAST_WORK_WITHIN: Duration = Duration::from_secs(1);
 /// Exit status of what somebody ended, as the shell reports a process that SIGINT ended.
 const INTERRUPTED: u8 = 130;
+/// Files of a run beside its connections.
+const OWN_FILES: usize = 1_024;
 /// Each waits for the group to notice.
 const TAKEOVERS_MAX: u32 = 5;
 
@@ -204,15 +210,17 @@ async fn commands(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> a
         arguments.programs.as_deref().map_or_else(Programs::beside, |folder| Ok(Programs::within(folder)))?;
     let kafka = Kafka::start().await?;
     let kafka = kafka.address();
+    let bounds = &Bounds { warm_up_seconds: arguments.warm_up_seconds, ..*bounds };
     let batch = |default: usize| arguments.batches.as_ref().and_then(|sizes| sizes.first().copied()).unwrap_or(default);
     match scenario {
         Scenario::CommandsHttp => {
             let mut figures = Vec::new();
             let most = arguments.connections.iter().copied().max().unwrap_or(1).max(1);
+            allow_open_files(2 * most + OWN_FILES)?;
             let alone = arguments.connections.iter().map(|connections| (*connections, 1, 1));
             for spread in alone.chain([(most, 8, 12)]) {
                 figures.extend(
-                    scenario::commands::http::run(&programs, &kafka, spread, batch(64 * spread.0), bounds).await?,
+                    scenario::commands::http::run(&programs, &kafka, spread, batch(turn(spread.0)), bounds).await?,
                 );
             }
             Ok(figures)
@@ -228,6 +236,21 @@ async fn commands(scenario: Scenario, arguments: &Measure, bounds: &Bounds) -> a
         Scenario::CommandsBatch => scenario::commands::batch::run(&programs, &kafka, 4, batch(2000), bounds).await,
         _ => scenario::commands::latency::run(&programs, &kafka, bounds).await,
     }
+}
+
+/// The system allows a process so many open files, and a connection is one; what is started from here inherits it.
+fn allow_open_files(wanted: usize) -> anyhow::Result<()> {
+    let allowed = rlimit::increase_nofile_limit(wanted as u64)?;
+    anyhow::ensure!(
+        allowed >= wanted as u64,
+        "{allowed} files may be open, {wanted} are needed: fewer `--connections`"
+    );
+    Ok(())
+}
+
+/// Commands of a turn: as many for each connection, and enough for the few to show anything.
+fn turn(connections: usize) -> usize {
+    (16 * connections).max(4_096)
 }
 
 async fn end_to_end(arguments: &Measure, log: Log, bounds: &Bounds) -> anyhow::Result<Vec<Figure>> {

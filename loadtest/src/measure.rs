@@ -23,11 +23,13 @@ pub struct Bounds {
     pub batches_per_turn_max: usize,
     /// Seconds after which no further round of a figure is begun.
     pub seconds_max: u64,
+    /// Seconds of work before the first round that do not count: a broker's JVM is still compiling then.
+    pub warm_up_seconds: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { rounds: 9, events_per_turn: 6_000, batches_per_turn_max: 150, seconds_max: 60 }
+        Self { rounds: 9, events_per_turn: 6_000, batches_per_turn_max: 150, seconds_max: 60, warm_up_seconds: 0 }
     }
 }
 
@@ -152,11 +154,7 @@ pub async fn compare(
     bounds: &Bounds,
     by: By,
 ) -> anyhow::Result<Vec<Comparison>> {
-    // Connections, caches and statements are made by the first batch, which does not count.
-    let first = mix.take(batch)?;
-    for contestant in contestants.iter_mut() {
-        contestant.work(&first).await?;
-    }
+    warm_up(contestants, mix, batch, bounds).await?;
     let mut series = contestants.iter().map(|one| Series::new(one.name())).collect::<anyhow::Result<Vec<_>>>()?;
     let begun = Instant::now();
     for round in 0..bounds.rounds.max(1) as usize {
@@ -182,6 +180,26 @@ pub async fn compare(
     }
     let Some((muster, limits)) = series.split_first() else { return Ok(Vec::new()) };
     Ok(limits.iter().map(|limit| comparison(muster, limit)).collect())
+}
+
+/// What does not count. Connections, caches and statements are made by the first batch; the others are the product's alone.
+async fn warm_up(
+    contestants: &mut [Box<dyn Contestant>],
+    mix: &mut Mix,
+    batch: usize,
+    bounds: &Bounds,
+) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let first = mix.take(batch)?;
+    for contestant in contestants.iter_mut() {
+        contestant.work(&first).await?;
+    }
+    while let Some(product) = contestants.first_mut()
+        && begun.elapsed().as_secs() < bounds.warm_up_seconds
+    {
+        product.work(&mix.take(batch)?).await?;
+    }
+    Ok(())
 }
 
 fn comparison(muster: &Series, limit: &Series) -> Comparison {
@@ -235,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_takes_twice_as_long_has_half_the_ratio() {
         let steady = |name, ms| Box::new(Steady(name, Duration::from_millis(ms))) as Box<dyn Contestant>;
-        let bounds = Bounds { rounds: 3, events_per_turn: 40, batches_per_turn_max: 100, seconds_max: 60 };
+        let bounds = Bounds { rounds: 3, events_per_turn: 40, batches_per_turn_max: 100, ..Bounds::default() };
         for by in [By::Total, By::Median] {
             let mut contestants = [steady("product", 4), steady("one", 2), steady("other", 4)];
             let compared = compare(&mut contestants, &mut Mix::new().unwrap(), 10, &bounds, by).await.unwrap();

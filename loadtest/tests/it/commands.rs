@@ -5,7 +5,8 @@ use muster_loadtest::scenario::takeover;
 use muster_loadtest::{Bounds, Figure, Programs};
 use muster_test_kit::shared_kafka;
 
-const BOUNDS: Bounds = Bounds { rounds: 1, events_per_turn: 1, batches_per_turn_max: 1, seconds_max: 60 };
+const BOUNDS: Bounds =
+    Bounds { rounds: 1, events_per_turn: 1, batches_per_turn_max: 1, seconds_max: 60, warm_up_seconds: 0 };
 
 /// The programs, which are built beside the tests.
 fn programs() -> Programs {

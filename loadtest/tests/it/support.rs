@@ -3,7 +3,8 @@
 use muster_loadtest::{Bounds, Figure, Machine, Report};
 use serde_json::Value;
 
-pub const BOUNDS: Bounds = Bounds { rounds: 2, events_per_turn: 6, batches_per_turn_max: 2, seconds_max: 60 };
+pub const BOUNDS: Bounds =
+    Bounds { rounds: 2, events_per_turn: 6, batches_per_turn_max: 2, seconds_max: 60, warm_up_seconds: 0 };
 
 /// Sizes of batches.
 pub const BATCHES: [usize; 2] = [1, 3];
