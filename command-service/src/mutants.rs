@@ -11,6 +11,7 @@ use muster_domain::decide::Request;
 use muster_domain::event::Event;
 use muster_domain::id::{ProjectId, RunId, TaskId};
 use muster_domain::state::ProjectState;
+use muster_domain::time::Timestamp;
 use muster_event_log::{Appended, Error, LogOffset, PartitionWriter};
 use muster_service_kit::mutant;
 use parking_lot::Mutex;
@@ -73,7 +74,7 @@ pub(crate) async fn append(
     if mutant::is("skip_rollback") && fails_now() {
         return Err(in_doubt(writer));
     }
-    if mutant::is("answer_lost_as_refused") && fails_now() {
+    if (mutant::is("answer_lost_as_refused") || mutant::is("hide_doubt")) && fails_now() {
         writer.append(end, events).await?;
         return Err(in_doubt(writer));
     }
@@ -84,6 +85,11 @@ pub(crate) async fn append(
     let first = writer.append(end, first).await?;
     let rest = writer.append(first.end, rest).await?;
     Ok(Appended { end: rest.end, offsets: [first.offsets, rest.offsets].concat() })
+}
+
+/// The end of a lease as a careless service tells it: a second later than its renewal gives.
+pub(crate) fn told_end(end: Timestamp) -> Timestamp {
+    if mutant::is("tell_longer_lease") { Timestamp::from_micros(end.as_micros() + 1_000_000) } else { end }
 }
 
 /// Now and then the work that was given last, instead of the claimant's own or of none.

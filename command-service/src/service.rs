@@ -222,6 +222,8 @@ impl CommandService {
             self.execute(who, key, CommandRequest::of(command)).await?.outcome;
         // A renewal that is accepted is an event. Without one no time would be true.
         let lease_expires_at = lease_expires_at.ok_or_else(|| Problem::internal("a renewal without its event"))?;
+        #[cfg(feature = "mutants")]
+        let lease_expires_at = crate::mutants::told_end(lease_expires_at);
         Ok(HeartbeatResponse { lease_expires_at, position })
     }
 

@@ -140,6 +140,10 @@ impl Writer {
                 batch.answer(|_| gone(), |_| gone());
                 continue;
             }
+            if mutant::is("hide_doubt") {
+                batch.answer(|_| Err(NOT_TAKEN), |_| Err(NOT_TAKEN));
+                continue;
+            }
             let refusal = final_refusal.clone().filter(|_| batch.command_count() == 1).unwrap_or(NOT_TAKEN);
             batch.answer(
                 |decided| recall(&ledger, &decided.key, &decided.digest).unwrap_or_else(|| Err(refusal.clone())),
