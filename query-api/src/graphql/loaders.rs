@@ -25,42 +25,11 @@ impl Loaders {
     }
 }
 
-macro_rules! children_of_projects {
-    ($($(#[$meta:meta])* $key:ident: $row:ty = $method:ident;)+) => {$(
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub(super) struct $key(pub(super) Uuid);
-
-        impl Loader<$key> for Loaders {
-            type Value = Vec<$row>;
-            type Error = Fault;
-
-            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, Vec<$row>>, Fault> {
-                let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-                let mut found: HashMap<$key, Vec<$row>> = HashMap::new();
-                for row in self.store.$method(&ids).await? {
-                    found.entry($key(row.project_id)).or_default().push(row);
-                }
-                Ok(found)
-            }
-        }
-    )+};
-}
-
-children_of_projects! {
-    /// A project's members.
-    MembersOf: Member = members_of;
-    /// A project's runs that have not ended.
-    ActiveRunsOf: Run = active_runs_of;
-    /// A project's open questions.
-    OpenQuestionsOf: Question = open_questions_of;
-}
-
 macro_rules! children {
-    ($($(#[$meta:meta])* $key:ident: $row:ty = $method:ident by $parent:ident;)+) => {$(
+    ($($(#[$meta:meta])* $key:ident($of:ty): $row:ident = $method:ident by |$it:ident| $parent:expr;)+) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub(super) struct $key(pub(super) InProject);
+        pub(super) struct $key(pub(super) $of);
 
         impl Loader<$key> for Loaders {
             type Value = Vec<$row>;
@@ -69,9 +38,8 @@ macro_rules! children {
             async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, Vec<$row>>, Fault> {
                 let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
                 let mut found: HashMap<$key, Vec<$row>> = HashMap::new();
-                for row in self.store.$method(&ids).await? {
-                    let parent = InProject { project_id: row.project_id, id: row.$parent };
-                    found.entry($key(parent)).or_default().push(row);
+                for $it in self.store.$method(&ids).await? {
+                    found.entry($key($parent)).or_default().push($it);
                 }
                 Ok(found)
             }
@@ -80,20 +48,30 @@ macro_rules! children {
 }
 
 children! {
+    /// A project's members.
+    MembersOf(Uuid): Member = members_of by |row| row.project_id;
+    /// A project's runs that have not ended.
+    ActiveRunsOf(Uuid): Run = active_runs_of by |row| row.project_id;
+    /// A project's open questions.
+    OpenQuestionsOf(Uuid): Question = open_questions_of by |row| row.project_id;
     /// A task's subtasks.
-    SubtasksOf: Subtask = subtasks_of by task_id;
+    SubtasksOf(InProject): Subtask = subtasks_of by |row| of(row.project_id, row.task_id);
     /// A task's runs.
-    RunsOfTask: Run = runs_of by task_id;
+    RunsOfTask(InProject): Run = runs_of by |row| of(row.project_id, row.task_id);
     /// A task's artifacts.
-    ArtifactsOf: Artifact = artifacts_of by task_id;
+    ArtifactsOf(InProject): Artifact = artifacts_of by |row| of(row.project_id, row.task_id);
     /// A task's questions.
-    QuestionsOf: Question = questions_of by task_id;
+    QuestionsOf(InProject): Question = questions_of by |row| of(row.project_id, row.task_id);
     /// What a task waits for.
-    BlockersOf: Dependency = blockers_of by task_id;
+    BlockersOf(InProject): Dependency = blockers_of by |row| of(row.project_id, row.task_id);
     /// What waits for a task.
-    BlockedBy: Dependency = blocked_by by blocked_by;
+    BlockedBy(InProject): Dependency = blocked_by by |row| of(row.project_id, row.blocked_by);
     /// A run's iterations.
-    IterationsOf: Iteration = iterations_of by run_id;
+    IterationsOf(InProject): Iteration = iterations_of by |row| of(row.project_id, row.run_id);
+}
+
+const fn of(project_id: Uuid, id: Uuid) -> InProject {
+    InProject { project_id, id }
 }
 
 macro_rules! singles {
@@ -109,8 +87,7 @@ macro_rules! singles {
             async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $row>, Fault> {
                 let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
                 let rows = self.store.$method(&ids).await?;
-                let place = |row: &$row| InProject { project_id: row.project_id, id: row.$id };
-                Ok(rows.into_iter().map(|row| ($key(place(&row)), row)).collect())
+                Ok(rows.into_iter().map(|row| ($key(of(row.project_id, row.$id)), row)).collect())
             }
         }
     )+};
