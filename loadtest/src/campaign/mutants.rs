@@ -72,7 +72,10 @@ pub const ALL: &[Mutant] = &[
         "answer_lost_as_refused",
         "a command in doubt, as one append in 32 leaves it, is refused without a look at the log",
     ),
-    hard("hide_doubt", "a command in doubt, as one append in 32 leaves it, is told that nothing happened; sent again, the truth"),
+    hard(
+        "hide_doubt",
+        "a command in doubt, as one append in 32 leaves it, is told that nothing happened; sent again, the truth",
+    ),
     soft("tell_longer_lease", "a heartbeat is told a later end than its lease has"),
     soft("ignore_expected_sequence", "commands are accepted on another state than they expect"),
     soft("split_command", "a command's events are written in two appends"),
