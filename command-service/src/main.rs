@@ -58,8 +58,9 @@ async fn main() -> anyhow::Result<()> {
     }
     let (readiness, deferred) = (Readiness::new(), Deferred::default());
     let startup = Startup::new(&config, &readiness, &shutdown);
-    // Writers and requests stop only after the partitions were given back.
+    // Writers and requests stop only after the partitions were handed over and callers had time to go elsewhere.
     let stop = Shutdown::new();
+    let drain = listener.drain();
     let grace = Duration::from_millis(config.http.shutdown_grace_ms);
     let serving = serve::serve(deferred.router(readiness.clone()), listener, &stop, grace);
     let working = async {
@@ -74,8 +75,9 @@ async fn main() -> anyhow::Result<()> {
             deferred.set(limits::standard_layers(router, &config));
             startup.finished();
             shutdown.triggered().await;
-            service.leave(grace).await;
+            service.hand_over(&drain, grace).await;
         }
+        drain.end();
         stop.trigger();
         anyhow::Ok(())
     };

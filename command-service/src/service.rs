@@ -28,7 +28,7 @@ use muster_domain::rejection::Rejection;
 use muster_event_log::EventLog;
 use muster_schemas::api::{CommandRequest, HeartbeatRequest, HeartbeatResponse};
 use muster_service_kit::auth::InstanceToken;
-use muster_service_kit::{Caller, Problem, Shutdown, codes};
+use muster_service_kit::{Caller, Drain, Problem, Shutdown, codes};
 use tokio::sync::watch;
 
 use crate::ownership::{Joining, Ownership};
@@ -177,6 +177,13 @@ impl CommandService {
     /// still answered meanwhile, and after it: by passing them on. At most `grace`.
     pub async fn leave(&self, grace: Duration) {
         self.0.ownership.leave(grace).await;
+    }
+
+    /// What comes before the stop: leaves, and lets callers go elsewhere meanwhile and for the drain time after it.
+    pub async fn hand_over(&self, drain: &Drain, grace: Duration) {
+        drain.begin();
+        self.leave(grace).await;
+        drain.run().await;
     }
 
     /// Where the other instances reach this one.

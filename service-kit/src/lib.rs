@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod drain;
 pub mod health;
 pub mod json;
 pub mod limits;
@@ -21,6 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use auth::{Authenticator, Caller, Principal};
 pub use config::Config;
+pub use drain::Drain;
 pub use health::Readiness;
 pub use problem::{Code, Problem, ProblemBytes, ProblemJson, ProblemPath, ProblemQuery, codes};
 pub use shutdown::Shutdown;

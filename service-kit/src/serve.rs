@@ -1,5 +1,6 @@
 //! Listening and serving until the stop. It must never choose another port than the one asked for.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -7,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures::FutureExt;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -15,9 +18,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::HttpConfig;
+use crate::drain::Drain;
 use crate::open_files;
 use crate::shutdown::Shutdown;
 use crate::tls::{self, Handshakes};
@@ -43,6 +48,7 @@ pub struct HttpListener {
     handshakes: Option<Handshakes>,
     header_timeout: Duration,
     places: Arc<Semaphore>,
+    drain: Drain,
 }
 
 /// Listens as the configuration says. Port 0 takes a free one: ask [`HttpListener::local_addr`] which.
@@ -51,12 +57,14 @@ pub async fn listen(config: &HttpConfig) -> Result<HttpListener, Error> {
     let tcp = bind_tcp(&config.host, config.port).await?;
     let header_timeout = Duration::from_millis(config.header_timeout_ms);
     let places = open_files::room_for(config.max_connections).clamp(1, Semaphore::MAX_PERMITS);
-    Ok(HttpListener { tcp, handshakes, header_timeout, places: Arc::new(Semaphore::new(places)) })
+    let places = Arc::new(Semaphore::new(places));
+    let drain = Drain::new(Duration::from_millis(config.drain_ms));
+    Ok(HttpListener { tcp, handshakes, header_timeout, places, drain })
 }
 
-/// Listens on TCP without TLS, and as by default. Port 0 takes a free one.
+/// Listens on TCP without TLS, ends without a drain, and is otherwise as by default. Port 0 takes a free one.
 pub async fn bind(host: &str, port: u16) -> Result<HttpListener, Error> {
-    listen(&HttpConfig { host: host.to_owned(), port, ..HttpConfig::default() }).await
+    listen(&HttpConfig { host: host.to_owned(), port, drain_ms: 0, ..HttpConfig::default() }).await
 }
 
 async fn bind_tcp(host: &str, port: u16) -> Result<TcpListener, Error> {
@@ -76,6 +84,11 @@ impl HttpListener {
     pub fn url(&self) -> io::Result<String> {
         let scheme = if self.handshakes.is_some() { "https" } else { "http" };
         Ok(format!("{scheme}://{}", self.local_addr()?))
+    }
+
+    /// The time between the stop and the end: for who has to hand something over before it passes.
+    pub fn drain(&self) -> Drain {
+        self.drain.clone()
     }
 
     async fn accept(&mut self) -> (Either<TcpStream, TlsStream<TcpStream>>, SocketAddr) {
@@ -101,7 +114,8 @@ async fn accept_without_delay(tcp: &mut TcpListener) -> (TcpStream, SocketAddr) 
     (stream, peer)
 }
 
-/// Serves until the stop starts, then takes no new connection and lets open ones finish for at most `grace`.
+/// Serves until the stop starts and the drain that follows it is over; then takes no new connection, closes idle ones and
+/// lets the others finish for at most `grace`.
 pub async fn serve(
     router: Router,
     mut listener: HttpListener,
@@ -109,19 +123,33 @@ pub async fn serve(
     grace: Duration,
 ) -> Result<(), Error> {
     let connections = TaskTracker::new();
+    let (closing, drain) = (CancellationToken::new(), listener.drain());
     let http = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(listener.header_timeout).clone();
-    loop {
-        let (place, (stream, peer)) = tokio::select! {
-            accepted = async { (place(&listener.places).await, listener.accept().await) } => accepted,
-            () = shutdown.triggered() => break,
-        };
-        let answered = connection(http.clone(), stream, peer, router.clone(), shutdown.clone());
+    let answer = |place: Option<OwnedSemaphorePermit>, (stream, peer)| {
+        let answered = connection(http.clone(), stream, peer, router.clone(), drain.clone(), closing.clone());
         connections.spawn(async move {
             let _place = place;
             answered.await;
         });
+    };
+    let mut end = pin!(async {
+        shutdown.triggered().await;
+        drain.run().await;
+    });
+    loop {
+        tokio::select! {
+            (place, accepted) = async { (place(&listener.places).await, listener.accept().await) } => answer(place, accepted),
+            () = &mut end => break,
+        }
+    }
+    // The system has accepted these already; without an answer they would be reset.
+    while let Ok(place) = Arc::clone(&listener.places).try_acquire_owned()
+        && let Some(accepted) = listener.accept().now_or_never()
+    {
+        answer(Some(place), accepted);
     }
     drop(listener);
+    closing.cancel();
     connections.close();
     if tokio::time::timeout(grace, connections.wait()).await.is_err() {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
@@ -140,16 +168,30 @@ async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     Arc::clone(places).acquire_owned().await.ok()
 }
 
-/// Answers the requests of one connection, at the stop those that have begun.
-async fn connection<I>(http: http1::Builder, stream: I, peer: SocketAddr, router: Router, shutdown: Shutdown)
-where
+/// Answers the requests of one connection, from `closing` on only those that have begun.
+async fn connection<I>(
+    http: http1::Builder,
+    stream: I,
+    peer: SocketAddr,
+    router: Router,
+    drain: Drain,
+    closing: CancellationToken,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(router);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        let (answering, drain) = (router.call(request), drain.clone());
+        async move {
+            let mut answer = answering.await?;
+            drain.mark(&mut answer);
+            Ok::<_, Infallible>(answer)
+        }
+    });
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
-        () = shutdown.triggered() => {
+        () = closing.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

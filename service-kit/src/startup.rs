@@ -59,11 +59,18 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// Adds the check `startup` to `readiness`, which fails until [`Startup::finished`] and says what is waited for.
+    /// Adds the check `startup` to `readiness`, which fails until [`Startup::finished`] and says what is waited for; and
+    /// `shutdown`, which fails from the stop on.
     pub fn new(config: &Config, readiness: &Readiness, shutdown: &Shutdown) -> Self {
         let patience_ms = config.startup.patience_ms;
         let patience = (patience_ms > 0).then(|| Duration::from_millis(patience_ms));
-        Self { patience, flag: readiness.flag("startup"), shutdown: shutdown.clone() }
+        let flag = readiness.flag("startup");
+        let stop = shutdown.clone();
+        readiness.register("shutdown", move || {
+            let stops = stop.is_triggered();
+            async move { if stops { Err("stopping".to_owned()) } else { Ok(()) } }
+        });
+        Self { patience, flag, shutdown: shutdown.clone() }
     }
 
     /// What `connect` gives, tried again with back-off while it fails and `may_pass` says that this may pass. None when

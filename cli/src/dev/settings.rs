@@ -19,8 +19,8 @@ pub fn load(args: &DevArgs) -> Result<Config> {
         "telemetry": { "log_level": "warn,sqlx=error" },
         // Whoever runs this may start any program anyway.
         "runner": { "allow_command_agents": true },
-        // An open dashboard should not hold up the stop.
-        "http": { "shutdown_grace_ms": 1_000 },
+        // An open dashboard should not hold up the stop, and there is nobody to go to.
+        "http": { "shutdown_grace_ms": 1_000, "drain_ms": 0 },
     });
     let flags = json!({ "http": { "port": args.port, "host": args.host } });
     let loader = Loader::standard().service_defaults(defaults).flags(flags);

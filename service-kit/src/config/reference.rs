@@ -31,6 +31,7 @@ reference! {
     "http.body_timeout_ms": "Longest time until a request's body has arrived, in milliseconds. Beyond it: `body_timeout`.",
     "http.header_timeout_ms": "Longest time an open connection may take until the headers of its next request have arrived, in milliseconds; a connection that idles for as long is closed. Keep it above what clients keep idle connections for.",
     "http.request_timeout_ms": "Longest time until an answer begins, in milliseconds; a stream that has begun is not cut. Beyond it: `request_timeout`.",
+    "http.drain_ms": "How long a service that was told to stop still takes requests, in milliseconds, once it has handed over what it owned; 0 for not at all. `/readyz` says no meanwhile, and every answer closes its connection, so that callers go elsewhere by themselves. Make it longer than a load balancer takes to notice, and than clients leave a connection idle between two requests. `muster dev` does without.",
     "http.shutdown_grace_ms": "How long open requests and streams may finish after a stop signal, in milliseconds.",
     "http.tls.cert_file": "PEM file with the certificate chain. With `http.tls.key_file`, HTTP is served over TLS.",
     "http.tls.key_file": "PEM file with the private key of the certificate.",

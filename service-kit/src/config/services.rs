@@ -18,6 +18,7 @@ pub struct HttpConfig {
     pub body_timeout_ms: u64,
     pub header_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub drain_ms: u64,
     pub shutdown_grace_ms: u64,
     pub tls: TlsConfig,
 }
@@ -40,6 +41,7 @@ impl Default for HttpConfig {
             body_timeout_ms: 10_000,
             header_timeout_ms: 120_000,
             request_timeout_ms: 30_000,
+            drain_ms: 1_000,
             shutdown_grace_ms: 10_000,
             tls: TlsConfig::default(),
         }

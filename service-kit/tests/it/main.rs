@@ -5,6 +5,7 @@
 mod auth;
 mod config;
 mod docs;
+mod drain;
 mod health;
 mod json;
 mod limits;
