@@ -26,7 +26,7 @@ mod writer;
 mod testing;
 
 pub(crate) use archive::fetch;
-pub(crate) use handle::{Accepted, Handle, Refusal, Unready};
+pub(crate) use handle::{Accepted, Handle, Refusal, Submitted, Unready};
 pub(crate) use ledger::{Ledger, Offer};
 pub(crate) use memory::CommandKey;
 #[cfg(feature = "mutants")]

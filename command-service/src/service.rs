@@ -208,8 +208,7 @@ impl CommandService {
 
     /// Carries out a command, once for each `key` of a caller.
     pub async fn execute(&self, who: &Who, key: CommandId, request: CommandRequest) -> Result<Submitted, Error> {
-        let project_id = self.resolve(who, key, &request).await?;
-        let accepted = self.submit(who, key, project_id, request).await?;
+        let accepted = self.begin(who, key, request).await?.answer().await?;
         Ok(Submitted { outcome: accepted.outcome, repeated: accepted.repeated })
     }
 
@@ -234,6 +233,12 @@ impl CommandService {
         Ok(HeartbeatResponse { lease_expires_at, position })
     }
 
+    /// Finds the partition of a command and sends it there.
+    async fn begin<'a>(&'a self, who: &'a Who, key: CommandId, request: CommandRequest) -> Result<HandedIn<'a>, Error> {
+        let project_id = self.resolve(who, key, &request).await?;
+        self.hand_in(who, key, project_id, request).await
+    }
+
     /// Sends a command to its partition, and counts what it came to.
     async fn submit(
         &self,
@@ -242,17 +247,25 @@ impl CommandService {
         project_id: ProjectId,
         request: CommandRequest,
     ) -> Result<Accepted, Error> {
+        self.hand_in(who, key, project_id, request).await?.answer().await
+    }
+
+    /// Sends a command to its partition, where it stands behind all that were sent before. What it comes to is counted.
+    async fn hand_in<'a>(
+        &'a self,
+        who: &'a Who,
+        key: CommandId,
+        project_id: ProjectId,
+        request: CommandRequest,
+    ) -> Result<HandedIn<'a>, Error> {
         let name = command_name(&request.command);
-        let answer = self.pass_on(who, key, project_id, request).await;
-        let outcome = match &answer {
-            Ok(accepted) if accepted.repeated => "repeated",
-            Ok(accepted) if accepted.outcome.event_ids.is_empty() => "unchanged",
-            Ok(_) => "accepted",
-            Err(Error::Problem(problem)) => problem.code().code,
-            Err(Error::Elsewhere(_)) => "elsewhere",
-        };
-        metrics::counter!("muster_commands_total", "command" => name, "outcome" => outcome).increment(1);
-        answer
+        match self.pass_on(who, key, project_id, request).await {
+            Ok(submitted) => Ok(HandedIn { service: self, who, project_id, name, submitted }),
+            Err(error) => {
+                count(name, &Err(&error));
+                Err(error)
+            }
+        }
     }
 
     /// Passes a command on, after looking whether the caller may know of the project.
@@ -262,7 +275,7 @@ impl CommandService {
         key: CommandId,
         project_id: ProjectId,
         request: CommandRequest,
-    ) -> Result<Accepted, Error> {
+    ) -> Result<partition::Submitted, Error> {
         let CommandRequest { command, expected_sequence, correlation_id, causation_id, .. } = request;
         let partition = self.0.log.partition_for(project_id);
         let tenure = self.serving(partition).await?;
@@ -282,15 +295,22 @@ impl CommandService {
             causation_id,
             command,
         };
-        let handle = self.partition_of(project_id);
-        handle.submit(request, size_bytes, who.actor.clone(), who.source).await.map_err(|refusal| match refusal {
-            Refusal::Elsewhere { in_doubt } => Elsewhere { partition, in_doubt }.into(),
+        let submitted = self.partition_of(project_id).submit(request, size_bytes, who.actor.clone(), who.source);
+        submitted.map_err(|refusal| self.told(who, project_id, refusal))
+    }
+
+    /// What the caller is told of a refusal.
+    fn told(&self, who: &Who, project_id: ProjectId, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Elsewhere { in_doubt } => {
+                Elsewhere { partition: self.0.log.partition_for(project_id), in_doubt }.into()
+            }
             // A project's creator chooses its id. One that is taken by others answers like every command on theirs.
             Refusal::Rejected(Rejection::ProjectExists) if !who.actor.admin && !self.is_member(who, project_id) => {
                 not_a_member().into()
             }
             refusal => of_refusal(refusal).into(),
-        })
+        }
     }
 
     fn partition_of(&self, project_id: ProjectId) -> &Handle {
@@ -321,15 +341,23 @@ impl CommandService {
         if who.actor.admin || creates || self.is_member(who, project_id) {
             return Ok(());
         }
-        // Another process may have made them one.
-        Box::pin(self.partition_of(project_id).look()).await;
-        if self.is_member(who, project_id) { Ok(()) } else { Err(not_a_member()) }
+        // Another process may have made them one, or a command that is not committed yet.
+        let looked = Box::pin(self.partition_of(project_id).look()).await;
+        match (self.is_member(who, project_id), looked) {
+            (true, _) => Ok(()),
+            (false, true) => Err(not_a_member()),
+            (false, false) => Err(of_refusal(Refusal::Overloaded)),
+        }
     }
 
-    /// Refuses a key that belongs to a command of a project in another partition. In its own the writer knows.
+    /// Refuses a key that belongs to a command of a project in another partition. In its own the writer knows; where that
+    /// remembers the key it has an answer to it, whatever was sent elsewhere.
     fn check_key(&self, who: &Who, key: CommandId, project_id: ProjectId) -> Result<(), Problem> {
         let own = self.0.log.partition_for(project_id) as usize;
         let key = CommandKey { actor: who.actor.user.as_str().into(), command_id: key };
+        if self.0.partitions[own].committed().remembers(&key) {
+            return Ok(());
+        }
         let elsewhere = self.0.partitions.iter().enumerate().filter(|(number, _)| *number != own);
         let mut reused = elsewhere.filter(|(_, handle)| handle.committed().remembers(&key));
         match reused.next() {
@@ -371,6 +399,35 @@ impl CommandService {
             _ => Ok(()),
         }
     }
+}
+
+/// A command that its partition has, and what is needed to tell what it came to.
+struct HandedIn<'a> {
+    service: &'a CommandService,
+    who: &'a Who,
+    project_id: ProjectId,
+    name: &'static str,
+    submitted: partition::Submitted,
+}
+
+impl HandedIn<'_> {
+    async fn answer(self) -> Result<Accepted, Error> {
+        let Self { service, who, project_id, name, submitted } = self;
+        let answer = submitted.answer().await.map_err(|refusal| service.told(who, project_id, refusal));
+        count(name, &answer.as_ref());
+        answer
+    }
+}
+
+fn count(name: &'static str, answer: &Result<&Accepted, &Error>) {
+    let outcome = match answer {
+        Ok(accepted) if accepted.repeated => "repeated",
+        Ok(accepted) if accepted.outcome.event_ids.is_empty() => "unchanged",
+        Ok(_) => "accepted",
+        Err(Error::Problem(problem)) => problem.code().code,
+        Err(Error::Elsewhere(_)) => "elsewhere",
+    };
+    metrics::counter!("muster_commands_total", "command" => name, "outcome" => outcome).increment(1);
 }
 
 /// The command's name, for labels.

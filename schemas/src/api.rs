@@ -73,7 +73,7 @@ impl CommandRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchItem {
-    /// Its id; made by the service when left out, and then not safe to send again.
+    /// Its id. When left out it follows from the request's idempotency key and the command's place in the batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_id: Option<CommandId>,
     /// As in [`CommandRequest`].

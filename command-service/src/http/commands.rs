@@ -25,7 +25,7 @@ pub(super) async fn execute(
 /// to be sent again, `Retry-After` says when.
 pub(super) async fn batch(
     State(service): State<CommandService>,
-    Asked { who, .. }: Asked,
+    Asked { who, key }: Asked,
     ProblemBytes(body): ProblemBytes,
 ) -> Result<Response, Problem> {
     let items: Vec<BatchItem> = shapes().list("BatchItem").parse(&body)?;
@@ -36,7 +36,7 @@ pub(super) async fn batch(
             .with("limit", "commands per batch")
             .with("limit_value", max));
     }
-    let results = service.execute_all(&who, items).await;
+    let results = service.execute_all(&who, key, items).await;
     let is_later = |result: &BatchResult| result.problem.as_ref().is_some_and(|told| matches!(told.status, 429 | 503));
     let later = results.iter().any(is_later);
     let mut response = Json(results).into_response();

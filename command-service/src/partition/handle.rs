@@ -56,6 +56,19 @@ impl Reply {
     }
 }
 
+const STOPPING: &str = "the service is stopping";
+
+/// A command in the mailbox.
+pub(crate) struct Submitted(oneshot::Receiver<Result<Accepted, Refusal>>);
+
+impl Submitted {
+    /// Waits for what becomes of it.
+    pub(crate) async fn answer(self) -> Result<Accepted, Refusal> {
+        // Dropped without an answer when the process ends.
+        self.0.await.unwrap_or(Err(Refusal::Unavailable { reason: STOPPING, in_doubt: true }))
+    }
+}
+
 /// A command that is in the log, or that needed no event.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Accepted {
@@ -107,15 +120,14 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Puts a command into the mailbox and waits for what became of it.
-    pub(crate) async fn submit(
+    /// Puts a command into the mailbox. Those of one project are decided in the order in which they were put there.
+    pub(crate) fn submit(
         &self,
         request: Request,
         size_bytes: usize,
         actor: Actor,
         source: Source,
-    ) -> Result<Accepted, Refusal> {
-        const STOPPING: Refusal = Refusal::Unavailable { reason: "the service is stopping", in_doubt: false };
+    ) -> Result<Submitted, Refusal> {
         if matches!(self.standing(), Standing::Idle | Standing::GivingBack) {
             return Err(Refusal::Elsewhere { in_doubt: false });
         }
@@ -125,19 +137,20 @@ impl Handle {
         let mail = Mail::Command(Box::new(Submission { request, actor, source, reply }));
         self.mailbox.try_send(mail).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => STOPPING,
+            mpsc::error::TrySendError::Closed(_) => Refusal::Unavailable { reason: STOPPING, in_doubt: false },
         })?;
-        // Dropped without an answer when the process ends.
-        answer.await.unwrap_or(Err(Refusal::Unavailable { reason: "the service is stopping", in_doubt: true }))
+        Ok(Submitted(answer))
     }
 
-    /// Brings what is committed up to date with the log, should another process have written to it.
-    pub(crate) async fn look(&self) {
+    /// Brings what is committed up to date with the log, should another process have written to it. False where that
+    /// cannot be asked for now: the writer has too much to do, or does not serve.
+    pub(crate) async fn look(&self) -> bool {
         let (done, dropped) = oneshot::channel();
-        // Where the writer has no time for it, what is known must do.
-        if self.standing() == Standing::Serving && self.mailbox.try_send(Mail::Look(done)).is_ok() {
+        let asked = self.standing() == Standing::Serving && self.mailbox.try_send(Mail::Look(done)).is_ok();
+        if asked {
             let _ = dropped.await;
         }
+        asked
     }
 
     /// What is committed; nothing, of a partition that is not this process's. Hold it briefly, never across an await.

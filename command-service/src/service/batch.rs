@@ -6,19 +6,22 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use futures::future::join_all;
 use muster_domain::command::Command;
-use muster_domain::id::{CommandId, ProjectId};
+use muster_domain::id::CommandId;
 use muster_schemas::api::{self, BatchItem, BatchResult, CommandRequest};
-use muster_service_kit::Problem;
+use muster_service_kit::{Problem, codes};
 use uuid::Uuid;
 
 use super::elsewhere::{Journey, Next};
 use super::peers::Unanswered;
 use super::resolve::new_project_id;
-use super::{CommandService, Elsewhere, Error, Submitted, Who};
-use crate::partition::Standing;
+use super::{CommandService, Elsewhere, Error, Who};
+use crate::partition::{Accepted, Standing};
 
 /// In the problem of a command that another instance was to carry out: ask another.
 const NOT_OWNER: &str = "not_owner";
+
+/// Commands by partition, with their places in the batch.
+type Groups = BTreeMap<u32, Vec<(usize, Item)>>;
 
 /// A command of a batch, and what it came to.
 struct Item {
@@ -28,32 +31,45 @@ struct Item {
 }
 
 impl CommandService {
-    /// Carries out commands, each on its own; those of one project in their order.
-    pub async fn execute_all(&self, who: &Who, items: Vec<BatchItem>) -> Vec<BatchResult> {
-        let mut groups: BTreeMap<u32, Vec<(usize, Item)>> = BTreeMap::new();
-        let mut alone = Vec::new();
+    /// Carries out commands, each on its own; those of one project in their order. One without an id gets its own from
+    /// `key` and its place, so that the whole batch is safe to send again.
+    pub async fn execute_all(&self, who: &Who, key: CommandId, items: Vec<BatchItem>) -> Vec<BatchResult> {
+        let mut results: Vec<Option<BatchResult>> = Vec::new();
+        results.resize_with(items.len(), || None);
+        let mut groups = Groups::default();
         for (index, item) in items.into_iter().enumerate() {
-            let (key, request) = item.into_parts();
-            let item = Item { key: key.unwrap_or_else(|| CommandId(Uuid::now_v7())), request, result: None };
-            match self.partition_named(who, &item) {
+            let (own_key, request) = item.into_parts();
+            let key = own_key.unwrap_or_else(|| CommandId(Uuid::new_v5(&key.0, index.to_string().as_bytes())));
+            let item = Item { key, request, result: None };
+            let mut partition = self.partition_named(who, &item);
+            if partition.is_none() {
+                // What it is about may be known when those before it are carried out.
+                self.execute_groups(who, std::mem::take(&mut groups), &mut results).await;
+                let project_id = self.resolve(who, item.key, &item.request).await.ok();
+                partition = project_id.map(|project_id| self.0.log.partition_for(project_id));
+            }
+            match partition {
                 Some(partition) => groups.entry(partition).or_default().push((index, item)),
-                None => alone.push((index, item)),
+                None => keep(self.execute_group(who, None, vec![(index, item)]).await, &mut results),
             }
         }
-        let groups = groups.into_iter().map(|(partition, items)| (Some(partition), items));
-        let alone = alone.into_iter().map(|item| (None, vec![item]));
-        let done = join_all(groups.chain(alone).map(|(partition, items)| self.execute_group(who, partition, items)));
-        let mut results: Vec<(usize, BatchResult)> = done.await.into_iter().flatten().collect();
-        results.sort_unstable_by_key(|(index, _)| *index);
-        results.into_iter().map(|(_, result)| result).collect()
+        self.execute_groups(who, groups, &mut results).await;
+        results.into_iter().flatten().collect()
     }
 
-    /// The partition of a command that says for which project it is.
+    async fn execute_groups(&self, who: &Who, groups: Groups, results: &mut [Option<BatchResult>]) {
+        let groups = groups.into_iter().map(|(partition, items)| self.execute_group(who, Some(partition), items));
+        for done in join_all(groups).await {
+            keep(done, results);
+        }
+    }
+
+    /// The partition of a command that says for which project it is, or that is about a task this instance knows of.
     fn partition_named(&self, who: &Who, item: &Item) -> Option<u32> {
-        let project_id: Option<ProjectId> = match (item.request.project_id, &item.request.command) {
+        let project_id = match (item.request.project_id, &item.request.command) {
             (Some(project_id), _) => Some(project_id),
             (None, Command::CreateProject(_)) => Some(new_project_id(&who.actor.user, item.key)),
-            _ => None,
+            (None, command) => self.project_known(who, command),
         };
         project_id.map(|project_id| self.0.log.partition_for(project_id))
     }
@@ -112,19 +128,35 @@ impl CommandService {
     /// Carries out what has no result yet. Where that belongs, if some of it belongs elsewhere.
     async fn execute_here(&self, who: &Who, items: &mut [(usize, Item)]) -> Option<Elsewhere> {
         let mut elsewhere: Option<Elsewhere> = None;
-        let open: Vec<&mut Item> =
-            items.iter_mut().map(|(_, item)| item).filter(|item| item.result.is_none()).collect();
-        let results = join_all(open.iter().map(|item| self.execute(who, item.key, item.request.clone()))).await;
-        for (item, result) in open.into_iter().zip(results) {
-            match result {
+        let mut handed_in = Vec::with_capacity(items.len());
+        let mut unavailable: Option<Problem> = None;
+        // One after the other, so that their partition has them in this order; only the answers are waited for together.
+        for (_, item) in items.iter_mut().filter(|(_, item)| item.result.is_none()) {
+            if let Some(problem) = &unavailable {
+                item.result = Some(refused(problem));
+                continue;
+            }
+            match self.begin(who, item.key, item.request.clone()).await {
+                Ok(begun) => handed_in.push(async move { (begun.answer().await, item) }),
                 Err(Error::Elsewhere(away)) => {
-                    let in_doubt = away.in_doubt || elsewhere.is_some_and(|known| known.in_doubt);
-                    elsewhere = Some(Elsewhere { in_doubt, ..away });
+                    // Should the partition come back now, what follows must not be carried out before this.
+                    elsewhere = Some(away);
+                    break;
                 }
-                Err(Error::Problem(problem)) => item.result = Some(refused(&problem)),
-                Ok(Submitted { outcome, .. }) => {
+                Err(Error::Problem(problem)) => {
+                    item.result = Some(refused(&problem));
+                    // Each would wait as long as this one has.
+                    unavailable = (problem.code() == codes::UNAVAILABLE).then_some(problem);
+                }
+            }
+        }
+        for (result, item) in join_all(handed_in).await {
+            match result {
+                Ok(Accepted { outcome, .. }) => {
                     item.result = Some(BatchResult { outcome: Some(outcome), problem: None });
                 }
+                Err(Error::Elsewhere(away)) => elsewhere = Some(away.and(elsewhere)),
+                Err(Error::Problem(problem)) => item.result = Some(refused(&problem)),
             }
         }
         elsewhere
@@ -148,6 +180,12 @@ impl CommandService {
             true => Err(Unanswered::NotOwner),
             false => Ok(results),
         }
+    }
+}
+
+fn keep(done: Vec<(usize, BatchResult)>, results: &mut [Option<BatchResult>]) {
+    for (index, result) in done {
+        results[index] = Some(result);
     }
 }
 

@@ -35,6 +35,11 @@ impl Error {
 }
 
 impl Elsewhere {
+    /// This, and what is known of the same partition from other commands.
+    pub(super) fn and(self, known: Option<Self>) -> Self {
+        Self { in_doubt: self.in_doubt || known.is_some_and(|known| known.in_doubt), ..self }
+    }
+
     /// What a caller is told when no owner could be found in time.
     pub fn problem(self) -> Problem {
         Problem::new(codes::UNAVAILABLE)

@@ -12,7 +12,7 @@ use muster_service_kit::{Problem, codes};
 use parking_lot::Mutex;
 
 use super::key_locks::KeyLocks;
-use super::{CommandService, Error, Who};
+use super::{CommandService, Elsewhere, Error, Who};
 use crate::partition::{Refusal, fetch};
 use crate::problem::{OUTPUT_GAP, not_a_member, of_refusal, task_not_found};
 
@@ -61,6 +61,7 @@ impl CommandService {
         let partition = self.0.log.partition_for(request.project_id);
         let tenure = self.serving(partition).await?;
         let _appending = self.0.output.runs.lock(&run_id).await;
+        self.look_for_a_newer_owner(partition, tenure).await?;
         let finished = self.finished_task(who, &request).await?;
         self.within(partition, tenure, self.check_output(who, run_id, &request, finished.as_deref()))?;
         let first = request.first_line_number;
@@ -98,6 +99,17 @@ impl CommandService {
         }
         self.remember_line(run_id, Line { tenure, next: next_line_number });
         Ok(OutputResponse { next_line_number })
+    }
+
+    /// Lines are no events, so no fence of the log's holds them up: who was frozen and came back may remember leases that
+    /// are others' by now. The writer looks, with all commands and looks that wait with this one.
+    async fn look_for_a_newer_owner(&self, partition: u32, tenure: u64) -> Result<(), Error> {
+        let handle = &self.0.partitions[partition as usize];
+        let looked = handle.look().await;
+        if !handle.is_tenure(tenure) || !handle.is_serving() {
+            return Err(Elsewhere { partition, in_doubt: false }.into());
+        }
+        if looked { Ok(()) } else { Err(of_refusal(Refusal::Overloaded).into()) }
     }
 
     /// The task, if it is one that has left memory and that the caller may know of.

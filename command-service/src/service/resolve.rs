@@ -106,6 +106,11 @@ impl CommandService {
         }
     }
 
+    /// The project of the task that a command is about, where that is known already.
+    pub(super) fn project_known(&self, who: &Who, command: &Command) -> Option<ProjectId> {
+        self.project_here(who, TaskInQuestion::of(command)?).ok()?
+    }
+
     /// The project of a task, for those who may know; whichever instance has it.
     pub(crate) async fn project_of(&self, who: &Who, asked: TaskInQuestion) -> Result<ProjectId, Error> {
         let task_id = asked.task_id;
@@ -148,11 +153,12 @@ impl CommandService {
 
     /// The project of a task in a partition of this instance.
     pub(crate) async fn task_here(&self, who: &Who, asked: TaskInQuestion) -> TaskAnswer {
-        let tenures = self.tenures();
+        let mut tenures = self.tenures();
         let mut known = self.known_projects(who, asked);
         if known.is_empty() {
-            // Another process may have created it.
-            join_all(self.0.partitions.iter().map(Handle::look)).await;
+            // Another process may have created it, or a command that is not committed yet.
+            let looked = join_all(self.0.partitions.iter().map(Handle::look)).await;
+            tenures.retain(|(number, _)| looked[*number as usize]);
             known = self.known_projects(who, asked);
         }
         let has_twin = known.len() > 1;

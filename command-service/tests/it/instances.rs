@@ -219,6 +219,29 @@ async fn a_zombie_asks_before_it_takes_anything_back() {
     assert_gapless(&pair.one.events().await);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zombie_takes_no_output_of_a_run_that_others_have_ended() {
+    let pair = Pair::divided(memory(1)).await;
+    let project = pair.one.project_in(0).await;
+    let task = urgent_task(&pair.one, project, "high").await;
+    let order = pair.one.post("/api/claims", &claim_body(0)).await.ok().body;
+    let path = format!("/api/runs/{}/output", order["run_id"].as_str().unwrap());
+    let output = |first: u64| {
+        let line = json!({ "timestamp": "2026-01-01T00:00:00Z", "stream": "stdout", "content": "x" });
+        json!({
+            "project_id": project, "task_id": task, "fencing_token": order["fencing_token"],
+            "first_line_number": first, "lines": [line],
+        })
+    };
+    pair.one.post(&path, &output(1)).await.ok();
+    // Asleep while the partition became another's, which ended the run.
+    pair.board.steal(0, &pair.two.url);
+    eventually(PATIENCE, || async { pair.board.opened(0) == 2 }).await;
+    let cancel = format!("/api/tasks/{}/cancel", task.as_str().unwrap());
+    assert_eq!(owner(&pair.two.post(&cancel, &json!({})).await.ok()), pair.two.url);
+    pair.one.post(&path, &output(2)).await.refused(409, "stale_fencing_token");
+}
+
 /// What became of a command at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {

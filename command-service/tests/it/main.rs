@@ -5,6 +5,7 @@
 mod support;
 
 mod attacks;
+mod batches;
 mod campaign;
 mod claim_keys;
 mod claims;
