@@ -11,6 +11,7 @@ use muster_event_log::membership::Alone;
 use muster_event_log::{Change, Error, EventLog, Member, Membership, Owners};
 use muster_service_kit::Shutdown;
 use tokio::sync::{Notify, OnceCell, watch};
+use tokio::time::Instant;
 
 use crate::partition::Orders;
 
@@ -21,6 +22,8 @@ const JOIN_WAITS: [Duration; 4] =
 const REFRESH_EVERY: Duration = Duration::from_millis(100);
 /// Longest look at the owners.
 const REFRESH_WITHIN: Duration = Duration::from_secs(2);
+/// How long another member may take to show up, where none is seen: one that has just started may not be known yet.
+const HEIRS_WITHIN: Duration = Duration::from_millis(500);
 /// How long leaving may take once the process stops.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -50,6 +53,8 @@ struct Place {
     /// How many there are.
     partitions: u32,
     membership: OnceLock<Arc<dyn Membership>>,
+    /// Whether it is the only instance there is.
+    alone: AtomicBool,
     joined: watch::Sender<bool>,
     owners: watch::Sender<Arc<Owners>>,
     /// Asks for a look at the owners.
@@ -65,6 +70,7 @@ impl Ownership {
             url: url.into(),
             partitions,
             membership: OnceLock::new(),
+            alone: AtomicBool::new(false),
             joined: watch::Sender::new(false),
             owners: watch::Sender::new(Arc::default()),
             refresh: Notify::new(),
@@ -76,6 +82,7 @@ impl Ownership {
     /// Joins, and obeys until this instance has left, or could not in time. Partitions are told by `orders`, in their
     /// order; their tasks end with it.
     pub(crate) async fn run(self, how: Joining, orders: Vec<Orders>, shutdown: Shutdown) {
+        self.0.alone.store(how.alone, Ordering::Release);
         let member = Member { url: self.0.url.to_string(), session_timeout_ms: how.session_timeout_ms };
         let joining = async {
             let mut waits = JOIN_WAITS.iter();
@@ -132,11 +139,25 @@ impl Ownership {
                 }
             }
             let owners = Arc::clone(&seen.borrow_and_update());
-            self.0.owners.send_if_modified(|known| {
-                let changed = **known != *owners;
-                *known = owners;
-                changed
-            });
+            self.know(owners);
+        }
+    }
+
+    fn know(&self, owners: Arc<Owners>) {
+        self.0.owners.send_if_modified(|known| {
+            let changed = **known != *owners;
+            *known = owners;
+            changed
+        });
+    }
+
+    /// Looks at the owners in the caller's own time: once this process stops, nobody follows them any more.
+    pub(crate) async fn look_without_follower(&self) {
+        let Some(membership) = self.0.membership.get() else { return };
+        match tokio::time::timeout(REFRESH_WITHIN, membership.refresh()).await {
+            Ok(Ok(owners)) => self.know(owners),
+            Ok(Err(error)) => tracing::debug!(%error, "the owners of the partitions cannot be seen now"),
+            Err(_) => tracing::debug!("the owners of the partitions cannot be seen in time"),
         }
     }
 
@@ -201,24 +222,33 @@ impl Ownership {
         Ok(owners.get(&partition).is_some_and(|owner| **owner == *url))
     }
 
-    /// Gives every partition back and leaves; then waits until another owns each, where there is another. At most `grace`.
+    /// Gives every partition back and leaves; then waits until another owns each, as long as there is another. At most
+    /// `grace`.
     pub(crate) async fn leave(&self, grace: Duration) {
-        let has_peers = !self.others().is_empty();
-        let deadline = tokio::time::Instant::now() + grace;
-        if !self.leave_membership(grace).await || !has_peers {
+        let deadline = Instant::now() + grace;
+        if !self.leave_membership(grace).await || self.0.alone.load(Ordering::Acquire) {
             return;
         }
+        let Some(membership) = self.0.membership.get() else { return };
+        let _out_of_time = tokio::time::timeout_at(deadline, self.wait_for_heirs(membership.as_ref())).await;
+    }
+
+    /// Waits until every partition is another's, or there is nobody who could take one.
+    async fn wait_for_heirs(&self, membership: &dyn Membership) {
         let mut owners = self.look();
-        loop {
-            // While they change hands, none may have an owner.
-            if (0..self.0.partitions).all(|partition| self.other_owner(partition).is_some()) {
+        let mut last_seen = Instant::now();
+        // While they change hands, none may have an owner.
+        while !(0..self.0.partitions).all(|partition| self.other_owner(partition).is_some()) {
+            // Who cannot be asked may well be there.
+            if membership.has_heirs().await.unwrap_or(true) {
+                last_seen = Instant::now();
+            } else if last_seen.elapsed() >= HEIRS_WITHIN {
                 return;
             }
             self.0.refresh.notify_one();
             tokio::select! {
                 changed = owners.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(REFRESH_EVERY) => {}
-                () = tokio::time::sleep_until(deadline) => return,
             }
         }
     }

@@ -62,6 +62,9 @@ pub trait Membership: Send + Sync {
 
     /// Gives every partition back, each by a [`Change::GiveBack`], then leaves.
     async fn leave(&self);
+
+    /// Whether there is another member now that stays, whatever it owns: one that takes what this instance gives back.
+    async fn has_heirs(&self) -> Result<bool, Error>;
 }
 
 /// The place of an instance that is alone: it is told to take every partition, once.
@@ -119,6 +122,10 @@ impl Membership for Alone {
             // Dropped without a word counts as done.
             drop(finished.await);
         }
+    }
+
+    async fn has_heirs(&self) -> Result<bool, Error> {
+        Ok(false)
     }
 }
 

@@ -140,6 +140,9 @@ impl CommandService {
         let deadline = *journey.deadline.get_or_insert_with(|| Instant::now() + self.0.settings.handover_patience);
         // A process that stops still passes on what came before, where there is another to pass it to.
         let stops = self.0.shutdown.is_triggered();
+        if stops {
+            self.0.ownership.look_without_follower().await;
+        }
         if Instant::now() >= deadline || stops && self.0.ownership.others().is_empty() {
             return false;
         }

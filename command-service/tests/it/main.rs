@@ -18,6 +18,7 @@ mod heartbeats;
 mod idempotency;
 mod instances;
 mod kafka;
+mod leaving;
 mod mutated;
 mod postgres;
 mod repository;

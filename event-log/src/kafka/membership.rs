@@ -84,6 +84,10 @@ impl Membership for KafkaMembership {
         }
         self.place.close();
     }
+
+    async fn has_heirs(&self) -> Result<bool, Error> {
+        self.owners.others_are_there().await
+    }
 }
 
 /// An instance that lets go of its place without leaving goes all the same.

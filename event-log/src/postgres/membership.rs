@@ -35,6 +35,7 @@ pub(super) struct PostgresMembership {
     giving: Arc<parking_lot::Mutex<std::collections::BTreeSet<u32>>>,
     asked: Mutex<Option<Instant>>,
     pool: PgPool,
+    url: String,
     leaving: CancellationToken,
     leave_timeout: Duration,
     living: Mutex<Option<JoinHandle<()>>>,
@@ -65,6 +66,7 @@ impl PostgresMembership {
             giving,
             asked: Mutex::new(None),
             pool: inner.pool.clone(),
+            url: member.url.clone(),
             leaving,
             leave_timeout: inner.give_back_timeout + session_timeout + LEAVE_MARGIN,
             living: Mutex::new(Some(tokio::spawn(life.run()))),
@@ -111,6 +113,10 @@ impl Membership for PostgresMembership {
             tracing::warn!("the members were not left in order in time; they notice by the session timeout");
             living.abort();
         }
+    }
+
+    async fn has_heirs(&self) -> Result<bool, Error> {
+        table::others_stay(&self.pool, &self.url).await.map_err(repeatable("members"))
     }
 }
 

@@ -8,7 +8,9 @@ use muster_command_service::{Options, Settings, TrustEverything};
 use muster_domain::id::ProjectId;
 use muster_event_log::{EventLog, partition_of};
 use muster_service_kit::auth::InstanceToken;
-use muster_service_kit::{Shutdown, serve};
+use muster_service_kit::config::HttpConfig;
+use muster_service_kit::serve::HttpListener;
+use muster_service_kit::{Drain, Shutdown, serve};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,6 +20,7 @@ use super::{ADA, App, Board, INSTANCE_TOKEN, SharedLog};
 pub struct Instance {
     pub app: App,
     pub url: String,
+    pub drain: Drain,
 }
 
 impl std::ops::Deref for Instance {
@@ -42,7 +45,17 @@ impl Instance {
 
     /// An instance that others know by that secret.
     pub async fn start_with_secret(log: Arc<dyn EventLog>, settings: Settings, secret: &str) -> Self {
-        let listener = serve::bind("127.0.0.1", 0).await.unwrap();
+        Self::at(serve::bind("127.0.0.1", 0).await.unwrap(), log, settings, secret)
+    }
+
+    /// One whose drain only [`Drain::end`] ends.
+    pub async fn start_draining(log: Arc<dyn EventLog>) -> Self {
+        let config = HttpConfig { port: 0, drain_ms: 3_600_000, ..HttpConfig::default() };
+        Self::at(serve::listen(&config).await.unwrap(), log, Settings::default(), INSTANCE_TOKEN)
+    }
+
+    fn at(listener: HttpListener, log: Arc<dyn EventLog>, settings: Settings, secret: &str) -> Self {
+        let drain = listener.drain();
         let url = listener.url().unwrap();
         let shutdown = Shutdown::new();
         let options = Options {
@@ -55,7 +68,7 @@ impl Instance {
         let app = App::with_options(log, options, shutdown.clone());
         let router = app.router.clone();
         tokio::spawn(async move { serve::serve(router, listener, &shutdown, Duration::from_secs(5)).await });
-        Self { app, url }
+        Self { app, url, drain }
     }
 }
 

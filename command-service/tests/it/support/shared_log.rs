@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +22,9 @@ pub struct Board {
     members: Mutex<BTreeMap<String, mpsc::UnboundedSender<Change>>>,
     /// How often each partition was opened for writing.
     opened: Mutex<BTreeMap<u32, usize>>,
+    /// Whether what is given back when a member leaves stays nobody's until a test gives it away.
+    pub hands_out_by_hand: AtomicBool,
+    heirs_asked_for: AtomicUsize,
 }
 
 impl Board {
@@ -48,6 +52,16 @@ impl Board {
     /// Waits until an instance has joined.
     pub async fn wait_for(&self, url: &str) {
         muster_test_kit::eventually(super::PATIENCE, || async { self.members.lock().contains_key(url) }).await;
+    }
+
+    /// Whether an instance was a member and is none any more.
+    pub fn has_left(&self, url: &str) -> bool {
+        !self.members.lock().contains_key(url)
+    }
+
+    /// How often a member that has left looked for who takes what it had.
+    pub fn asked_for_heirs(&self) -> usize {
+        self.heirs_asked_for.load(Ordering::SeqCst)
     }
 
     pub fn opened(&self, partition: u32) -> usize {
@@ -88,7 +102,8 @@ impl Board {
     async fn leave(&self, url: &str) {
         let heir = {
             let members = self.members.lock();
-            members.keys().find(|member| *member != url).cloned()
+            let by_hand = self.hands_out_by_hand.load(Ordering::SeqCst);
+            members.keys().find(|member| !by_hand && *member != url).cloned()
         };
         let own: Vec<u32> = {
             let owners = self.owners.borrow();
@@ -127,6 +142,11 @@ impl Membership for Place {
     async fn leave(&self) {
         self.board.leave(&self.url).await;
     }
+
+    async fn has_heirs(&self) -> Result<bool, Error> {
+        self.board.heirs_asked_for.fetch_add(1, Ordering::SeqCst);
+        Ok(self.board.members.lock().keys().any(|url| *url != self.url))
+    }
 }
 
 /// A log, and the board of its instances.
@@ -138,8 +158,13 @@ pub struct SharedLog {
 
 impl SharedLog {
     pub fn over(inner: Arc<dyn EventLog>) -> Self {
-        let board =
-            Board { owners: watch::Sender::new(Arc::default()), members: Mutex::default(), opened: Mutex::default() };
+        let board = Board {
+            owners: watch::Sender::new(Arc::default()),
+            members: Mutex::default(),
+            opened: Mutex::default(),
+            hands_out_by_hand: AtomicBool::new(false),
+            heirs_asked_for: AtomicUsize::new(0),
+        };
         Self { inner, board: Arc::new(board) }
     }
 }

@@ -86,6 +86,12 @@ impl Directory {
         Ok(Arc::clone(&self.owners.borrow()))
     }
 
+    /// Whether the group has another member, settled or not.
+    pub(super) async fn others_are_there(&self) -> Result<bool, Error> {
+        let group = self.describe().await?;
+        Ok(group.members.iter().any(|member| member.url != *self.url))
+    }
+
     /// What the group answers, unless no answer comes at all: then another client is asked the next time.
     async fn describe(&self) -> Result<Group, Error> {
         let describer = Arc::clone(&self.describer);

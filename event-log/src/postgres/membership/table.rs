@@ -188,3 +188,11 @@ pub(super) async fn look(pool: &PgPool) -> Result<Owners, sqlx::Error> {
             .await?;
     Ok(rows.into_iter().map(|(partition, url)| (partition.cast_unsigned(), url.into())).collect())
 }
+
+/// Whether there is a member that is reached elsewhere than at `url`, and is not about to leave.
+pub(super) async fn others_stay(pool: &PgPool, url: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM muster_log.members WHERE url <> $1 AND NOT leaving)")
+        .bind(url)
+        .fetch_one(pool)
+        .await
+}
