@@ -14,7 +14,7 @@ pub(crate) struct Room {
 /// Bytes that are taken, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    taken: Arc<AtomicUsize>,
+    of: Room,
     bytes: usize,
 }
 
@@ -24,18 +24,34 @@ impl Room {
         Self { taken: Arc::default(), size_bytes }
     }
 
+    /// Nothing yet: [`Taken::grow`] takes.
+    pub(crate) fn nothing(&self) -> Taken {
+        Taken { of: self.clone(), bytes: 0 }
+    }
+
     /// Takes that many, where they are there. What is larger than the whole room gets all of it.
     pub(crate) fn take(&self, bytes: usize) -> Option<Taken> {
-        let bytes = bytes.min(self.size_bytes);
-        let after = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= self.size_bytes);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).ok()?;
-        Some(Taken { taken: Arc::clone(&self.taken), bytes })
+        let mut taken = self.nothing();
+        taken.grow(bytes).then_some(taken)
+    }
+}
+
+impl Taken {
+    /// Takes so many more, where they are there, and says whether they were.
+    #[must_use]
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
+        let Room { taken, size_bytes } = &self.of;
+        let more = bytes.min(size_bytes - self.bytes);
+        let after = |taken: usize| taken.checked_add(more).filter(|sum| sum <= size_bytes);
+        let grows = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).is_ok();
+        self.bytes += if grows { more } else { 0 };
+        grows
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -54,6 +70,19 @@ mod tests {
         let all = room.take(usize::MAX).unwrap();
         assert!(room.take(1).is_none() && room.take(0).is_some());
         drop(all);
+        assert!(room.take(10).is_some());
+    }
+
+    #[test]
+    fn what_grows_takes_no_more_than_there_is_and_gives_all_of_it_back() {
+        let room = Room::new(10);
+        let (mut one, mut other) = (room.nothing(), room.nothing());
+        assert!(one.grow(4) && one.grow(3) && other.grow(3));
+        assert!(!one.grow(1) && !other.grow(1));
+        drop(one);
+        // What is larger than all of it waits for nobody.
+        assert!(other.grow(usize::MAX) && other.grow(1) && room.take(1).is_none());
+        drop(other);
         assert!(room.take(10).is_some());
     }
 }

@@ -33,7 +33,7 @@ use tokio::sync::watch;
 
 use crate::ownership::{Joining, Ownership};
 use crate::partition::{self, Accepted, CommandKey, Handle, Refusal, Unready};
-use crate::problem::{not_a_member, of_refusal, recovering, too_many_bytes};
+use crate::problem::{not_a_member, of_refusal, recovering};
 use crate::repository::{GitProbe, RepositoryProbe};
 use crate::room::{Room, Taken};
 use crate::settings::Settings;
@@ -196,9 +196,9 @@ impl CommandService {
         self.0.peers.is_instance(headers)
     }
 
-    /// Room for the body of a request, to be kept until it is answered.
-    pub(crate) fn room_for(&self, body_bytes: usize) -> Result<Taken, Problem> {
-        self.0.room.take(body_bytes).ok_or_else(too_many_bytes)
+    /// Room for the body of a request, which takes it as it arrives, and keeps it until it is answered.
+    pub(crate) fn room(&self) -> Taken {
+        self.0.room.nothing()
     }
 
     /// Limits, sizes and times in force.

@@ -9,9 +9,12 @@ use axum::middleware::Next as Inner;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use muster_schemas::api::IDEMPOTENCY_KEY_HEADER;
+use muster_service_kit::Problem;
 use muster_service_kit::problem::read_body;
 use uuid::Uuid;
 
+use crate::problem::too_many_bytes;
+use crate::room::Taken;
 use crate::service::{
     CommandService, Elsewhere, FORWARDED_HEADER, Journey, NOT_OWNER_HEADER, NOT_OWNER_IN_DOUBT, Next, OWNER_HEADER,
     Original,
@@ -27,12 +30,9 @@ pub(super) async fn answer_here_or_pass_on(
     if was_passed_on && !service.is_instance(request.headers()) {
         return super::internal::refused();
     }
-    let (original, extensions) = match read(request).await {
+    let mut room = service.room();
+    let (original, extensions) = match read(request, &mut room).await {
         Ok(read) => read,
-        Err(problem) => return problem,
-    };
-    let _room = match service.room_for(original.body.len()) {
-        Ok(room) => room,
         Err(problem) => return problem.into_response(),
     };
     let mut journey = Journey::default();
@@ -59,11 +59,13 @@ pub(super) async fn answer_here_or_pass_on(
 }
 
 /// The request with its whole body, and with an idempotency key: sent to another instance after it was sent to one, it
-/// must still be carried out once.
-async fn read(request: Request) -> Result<(Arc<Original>, http::Extensions), Response> {
+/// must still be carried out once. Its body is in `room` from the first byte: of many that come slowly none would be
+/// whole, and all of them would be kept.
+async fn read(request: Request, room: &mut Taken) -> Result<(Arc<Original>, http::Extensions), Problem> {
     let (parts, body) = request.into_parts();
     let http::request::Parts { method, uri, mut headers, extensions, .. } = parts;
-    let body = read_body(body, extensions.get().copied()).await.map_err(IntoResponse::into_response)?;
+    let keep = |bytes| if room.grow(bytes) { Ok(()) } else { Err(too_many_bytes()) };
+    let body = read_body(body, extensions.get().copied(), keep).await?;
     if !headers.contains_key(IDEMPOTENCY_KEY_HEADER) {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);

@@ -1,17 +1,16 @@
 //! Extractors whose refusals are problem documents: JSON bodies, query strings, path segments.
 //! They must never accept more than the type says, nor guess at a type that was not sent.
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 
-use super::{Problem, codes};
+use super::{Problem, codes, read_body};
 use crate::json::parse_json;
-use crate::limits::BodyLimit;
 
 /// The bytes of a body that is sent as JSON.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +30,7 @@ impl<S: Send + Sync> FromRequest<S> for ProblemBytes {
                 .detail("Send the body as it is: a `Content-Encoding` is not understood."));
         }
         let limit = request.extensions().get().copied();
-        read_body(request.into_body(), limit).await.map(Self)
+        read_body(request.into_body(), limit, |_| Ok(())).await.map(Self)
     }
 }
 
@@ -46,27 +45,6 @@ pub fn only_header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h 
             .detail(format!("The header {name} is given more than once."))
             .with("header", name)),
     }
-}
-
-/// Reads a body as [`ProblemBytes`] does, whatever it holds; with the limit that stands in its request's extensions.
-pub async fn read_body(body: Body, limit: Option<BodyLimit>) -> Result<Bytes, Problem> {
-    let mut request = Request::new(body);
-    if limit.is_some() {
-        // What stands in for it is around the body already.
-        DefaultBodyLimit::disable().apply(&mut request);
-    }
-    let reading = Bytes::from_request(request, &());
-    let read = match limit {
-        Some(limit) => tokio::time::timeout(limit.timeout, reading).await.map_err(|_| limit.too_slow())?,
-        None => reading.await,
-    };
-    read.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            BodyLimit::too_large(limit)
-        } else {
-            Problem::new(codes::INVALID_BODY).detail("The body ended early or could not be read.")
-        }
-    })
 }
 
 /// A JSON body. `T` should carry `#[serde(deny_unknown_fields)]`, or unknown fields are passed over.

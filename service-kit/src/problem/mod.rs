@@ -1,6 +1,7 @@
 //! RFC 9457 problem documents: what a caller reads when a request fails. They must never carry what only the log should
 //! say: [`Problem::internal`] writes the cause to the log and tells the caller the request id.
 
+mod body;
 pub mod codes;
 mod extract;
 mod fallback;
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+pub use body::read_body;
 pub use codes::Code;
-pub use extract::{ProblemBytes, ProblemJson, ProblemPath, ProblemQuery, only_header, read_body};
+pub use extract::{ProblemBytes, ProblemJson, ProblemPath, ProblemQuery, only_header};
 pub use fallback::with_fallbacks;
 
 use crate::limits;
