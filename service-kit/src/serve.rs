@@ -27,6 +27,10 @@ use crate::open_files;
 use crate::shutdown::Shutdown;
 use crate::tls::{self, Handshakes};
 
+/// Most bytes a connection holds of what it received and nobody has read, and so of the head of a request. What comes in
+/// faster than it is read would otherwise fill six times as much for each connection.
+const BUFFER_MAX_BYTES: usize = 64 * 1024;
+
 /// Why a service cannot listen or had to stop serving.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -124,7 +128,8 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let connections = TaskTracker::new();
     let (closing, drain) = (CancellationToken::new(), listener.drain());
-    let http = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(listener.header_timeout).clone();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(listener.header_timeout).max_buf_size(BUFFER_MAX_BYTES);
     let answer = |place: Option<OwnedSemaphorePermit>, (stream, peer)| {
         let answered = connection(http.clone(), stream, peer, router.clone(), drain.clone(), closing.clone());
         connections.spawn(async move {
