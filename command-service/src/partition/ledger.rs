@@ -173,7 +173,7 @@ impl Ledger {
                 let LogRecord { partition, offset, .. } = record;
                 (self.next, self.last) = (offset.next(), None);
                 tracing::error!(partition, %offset, error = poison.error, "a record of the log cannot be read");
-                if let Some(project_id) = poison.project_id {
+                if let Some(project_id) = poison.project_id.filter(|id| self.is_next_of(*id, poison.position)) {
                     touched.insert(project_id);
                     let reason = format!("partition {partition}, offset {offset}: {}", poison.error);
                     self.unreadable.entry(project_id).or_insert((offset, reason));
@@ -298,6 +298,12 @@ impl Ledger {
         } else {
             self.finished.forget(event.project_id, task_id);
         }
+    }
+
+    /// Whether a record says that it is the next event of a project. Positions have no gap, so one that says another
+    /// position, or none, is no event that a writer wrote: the history is whole without it.
+    fn is_next_of(&self, project_id: ProjectId, position: Option<u64>) -> bool {
+        position == Some(self.projects.get(&project_id).map_or(0, |state| state.position) + 1)
     }
 
     fn note(&mut self, event: &Event, offset: LogOffset) {
