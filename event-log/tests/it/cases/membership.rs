@@ -16,7 +16,9 @@ pub async fn one_alone_has_everything(harness: &dyn Harness) {
         settled(&[&alone]).await;
         let owners = alone.membership.refresh().await.unwrap();
         assert!(owners.values().all(|url| **url == *alone.url) && owners.len() == PARTITIONS as usize, "{owners:?}");
+        let membership = Arc::clone(&alone.membership);
         alone.leave().await;
+        assert!(!membership.has_heirs().await.unwrap(), "nobody is there");
     }
     assert_eq!(board.shared(), Vec::<String>::new());
 }
@@ -35,7 +37,9 @@ pub async fn partitions_move_without_a_moment_of_two_owners(harness: &dyn Harnes
     settled(&[&one, &other, &third]).await;
     assert!(one.held().is_subset(&before), "{before:?} became {:?}", one.held());
     let kept = one.held();
+    let membership = Arc::clone(&other.membership);
     other.leave().await;
+    assert!(membership.has_heirs().await.unwrap(), "two others are there");
     settled(&[&one, &third]).await;
     assert!(one.held().is_superset(&kept), "{kept:?} became {:?}", one.held());
     one.leave().await;
