@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use muster_loadtest::campaign::{self, Kind, LogKind, Options, Patience, Report};
 use muster_test_kit::{process, wait};
 use tokio::sync::Mutex;
@@ -21,6 +22,8 @@ const SHOWN: [Kind; 7] =
     [Kind::Kill, Kind::Freeze, Kind::BrokerKill, Kind::BrokerFreeze, Kind::PostgresKill, Kind::Reorder, Kind::Poison];
 /// The same where no broker is: one that is killed or frozen meanwhile may keep these from being noticed.
 const SHOWN_ON_POSTGRES: [Kind; 3] = [Kind::RebalanceStorm, Kind::DiskFull, Kind::ClockJump];
+/// What only a broker can have.
+const ONLY_ON_KAFKA: [Kind; 4] = [Kind::DelayedEndTxn, Kind::BrokerKill, Kind::BrokerFreeze, Kind::Zombie];
 /// Reached only when something is broken.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -35,8 +38,8 @@ async fn slice(log: LogKind) -> Report {
         faults: 0,
         each: Some(EACH),
         commands: 250,
-        // Reached only on a machine that is very busy; otherwise it ends when the plan is carried out.
-        seconds_max: 180,
+        // It ends when the plan is carried out; on a machine where this is not enough, that is told.
+        seconds_max: 900,
         kinds: Vec::new(),
         instances: 2,
         clients: 10,
@@ -52,13 +55,15 @@ async fn slice(log: LogKind) -> Report {
     assert!(report.violations.is_empty(), "{}", report.table());
     assert!(report.checks.len() == 12 && report.checks.iter().all(|check| check.examined > 0), "{}", report.table());
     assert!(report.commands.acknowledged > 0 && report.commands.unknown == 0, "{}", report.table());
-    for kind in report.faults.keys() {
-        assert!(!report.not_run.contains_key(kind));
-    }
-    for (kind, count) in &report.faults {
-        assert!(count.failed == 0 && (1..=EACH as u64).contains(&count.done), "{kind:?}: {}", report.table());
+    // Of the plan, not of what the report has: what never came would otherwise pass.
+    assert!(report.not_begun.is_empty(), "not all of it came in time: {}", report.table());
+    for kind in Kind::value_variants() {
+        let comes = !report.not_run.contains_key(kind) && (log == LogKind::Kafka || !ONLY_ON_KAFKA.contains(kind));
+        let count = report.faults.get(kind).cloned().unwrap_or_default();
+        let wanted = if comes { EACH as u64 } else { 0 };
+        assert!((count.done, count.failed) == (wanted, 0), "{kind:?}: {}", report.table());
         let certain = SHOWN.contains(kind) || log == LogKind::Postgres && SHOWN_ON_POSTGRES.contains(kind);
-        assert!(count.shown > 0 || !certain, "nothing shows {kind:?}: {}", report.table());
+        assert!(count.shown > 0 || !(comes && certain), "nothing shows {kind:?}: {}", report.table());
         assert_eq!(count.shown + count.not_shown.len() as u64, count.done);
     }
     report
@@ -67,14 +72,12 @@ async fn slice(log: LogKind) -> Report {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_on_postgres() {
     let report = slice(LogKind::Postgres).await;
-    assert!(report.faults.contains_key(&Kind::Kill) && report.faults.contains_key(&Kind::Freeze), "{}", report.table());
     assert!(report.commands.duplicates.alike > 0 && report.commands.overtaken > 0, "{}", report.table());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_on_kafka() {
-    let report = slice(LogKind::Kafka).await;
-    assert!(report.faults.contains_key(&Kind::BrokerKill), "{}", report.table());
+    slice(LogKind::Kafka).await;
 }
 
 /// What stands for Ctrl-C.

@@ -1,5 +1,7 @@
 //! Which faults come when: all of it follows from the seed. It must never know what runs.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::chance::Chance;
@@ -64,6 +66,15 @@ pub fn plan(options: &Options, able: impl Fn(Kind) -> bool) -> Vec<Planned> {
         None => (0..options.faults).filter_map(|_| chance.weighted(&weights).copied()).collect(),
     };
     kinds.into_iter().map(|kind| planned(kind, options, &mut chance)).collect()
+}
+
+/// How many there are of each kind.
+pub fn by_kind(plan: &[Planned]) -> BTreeMap<Kind, u64> {
+    let mut counts = BTreeMap::new();
+    for planned in plan {
+        *counts.entry(planned.kind).or_default() += 1;
+    }
+    counts
 }
 
 fn planned(kind: Kind, options: &Options, chance: &mut Chance) -> Planned {

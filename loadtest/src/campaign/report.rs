@@ -43,6 +43,8 @@ pub struct Report {
     pub disturbed: BTreeMap<String, u64>,
     /// Kinds of faults that could not be had, and why.
     pub not_run: BTreeMap<Kind, String>,
+    /// Faults that were planned and not begun before the time was over, by kind.
+    pub not_begun: BTreeMap<Kind, u64>,
     /// Times a service ended by itself and was started again.
     pub exits: u64,
     /// Transactions of dead writers that hung in the broker and that the next writer ended.
@@ -194,6 +196,13 @@ pub fn count_faults(done: &[Done]) -> BTreeMap<Kind, FaultCount> {
     counts
 }
 
+/// Counts what was planned and never begun. What was begun is done or failed.
+pub fn not_begun(planned: &BTreeMap<Kind, u64>, done: &[Done]) -> BTreeMap<Kind, u64> {
+    let begun = |kind: Kind| done.iter().filter(|fault| fault.planned.kind == kind).count() as u64;
+    let missing = planned.iter().map(|(kind, times)| (*kind, times.saturating_sub(begun(*kind))));
+    missing.filter(|(_, times)| *times > 0).collect()
+}
+
 /// Counts commands by what became of them.
 pub fn count_commands(history: &[Entry], seconds: f64) -> Commands {
     let mut counts = Commands::default();
@@ -294,6 +303,7 @@ impl Report {
             self.seed, self.log, self.instances, self.partitions, self.clients, self.seconds
         );
         write_faults(&self.faults, &mut table);
+        write_not_begun(&self.not_begun, &mut table);
         let disturbed = self.disturbed.iter().filter(|(_, times)| **times > 0);
         let disturbed: Vec<_> = disturbed.map(|(link, times)| format!("{link} {times}")).collect();
         let _ = writeln!(table, "| connections and messages disturbed | | | {} |", disturbed.join(", "));
@@ -366,6 +376,12 @@ fn write_faults(faults: &BTreeMap<Kind, FaultCount>, table: &mut String) {
     }
 }
 
+fn write_not_begun(not_begun: &BTreeMap<Kind, u64>, table: &mut String) {
+    for (kind, times) in not_begun {
+        let _ = writeln!(table, "| {} | {times} not begun | | time was over |", name(*kind));
+    }
+}
+
 fn name(kind: Kind) -> String {
     serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -415,21 +431,26 @@ mod tests {
         assert_eq!(count_commands(&in_order, 1.0).overtaken, 0);
     }
 
+    fn done(shown: Option<&str>) -> Done {
+        let planned =
+            Planned { kind: Kind::ClockJump, target: "clock of one".into(), wait_ms: 0, duration_ms: 0, choice: 0 };
+        Done { planned, began_at_ns: 0, ended_at_ns: 1, failure: None, shown: shown.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_was_planned_and_never_begun_is_counted_and_stands_in_the_table() {
+        let failed = Done { failure: Some("no clock".into()), ..done(None) };
+        let planned = BTreeMap::from([(Kind::Kill, 2), (Kind::ClockJump, 3)]);
+        let not_begun = not_begun(&planned, &[done(None), failed]);
+        assert_eq!(not_begun, BTreeMap::from([(Kind::Kill, 2), (Kind::ClockJump, 1)]));
+        let mut table = String::new();
+        write_not_begun(&not_begun, &mut table);
+        assert_eq!(table, "| kill | 2 not begun | | time was over |\n| clock_jump | 1 not begun | | time was over |\n");
+        assert_eq!(super::not_begun(&BTreeMap::from([(Kind::ClockJump, 1)]), &[done(None)]), BTreeMap::new());
+    }
+
     #[test]
     fn a_fault_that_nothing_shows_stands_in_the_table_as_such() {
-        let done = |shown: Option<&str>| Done {
-            planned: Planned {
-                kind: Kind::ClockJump,
-                target: "clock of one".into(),
-                wait_ms: 0,
-                duration_ms: 0,
-                choice: 0,
-            },
-            began_at_ns: 0,
-            ended_at_ns: 1,
-            failure: None,
-            shown: shown.map(str::to_owned),
-        };
         let faults = count_faults(&[done(Some("a time was off")), done(None)]);
         let count = &faults[&Kind::ClockJump];
         assert_eq!((count.done, count.shown, count.not_shown.len()), (2, 1, 1));

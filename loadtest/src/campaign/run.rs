@@ -112,6 +112,7 @@ async fn in_folder(
     let not_run = not_run(options);
     let plan = plan::plan(options, |kind| !not_run.contains_key(&kind));
     let kinds = plan.iter().map(|planned| planned.kind).collect();
+    let planned = plan::by_kind(&plan);
     (options.tell)(&format!("starting servers and services in {}", folder.display()));
     let stage = Arc::new(Stage::start(options, folder, mark, &kinds).await.context("starting servers and services")?);
     let _ = held.set(Arc::downgrade(&stage));
@@ -145,6 +146,7 @@ async fn in_folder(
         machine,
         seconds,
         noticed_seconds,
+        not_begun: report::not_begun(&planned, &done.faults),
         faults: report::count_faults(&done.faults),
         disturbed: stage.links.iter().map(|(name, link)| (name.clone(), link.touched())).collect(),
         not_run,
