@@ -9,11 +9,14 @@ use muster_domain::id::RunId;
 use muster_schemas::api::{
     ClaimRequest, CommandRequest, HeartbeatRequest, HeartbeatResponse, OutputRequest, OutputResponse, ReportsRequest,
 };
-use muster_service_kit::{ProblemBytes, ProblemPath};
+use muster_service_kit::{Problem, ProblemBytes, ProblemPath, codes};
 
 use super::openapi::shapes;
 use super::request::Asked;
 use crate::service::{CommandService, Error, Submitted};
+
+/// Largest number of what is called `large` in the contract: every client reads it as it is.
+const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// A work order, or 204.
 pub(super) async fn claim(
@@ -59,5 +62,12 @@ pub(super) async fn output(
     ProblemBytes(body): ProblemBytes,
 ) -> Result<Json<OutputResponse>, Error> {
     let request: OutputRequest = shapes().one("OutputRequest").any_text().parse(&body)?;
+    let next = request.first_line_number.saturating_add(request.lines.len() as u64);
+    if next > NUMBER_MAX {
+        let problem = Problem::new(codes::INVALID_ARGUMENT)
+            .detail(format!("first_line_number: the line after these would be {next}, beyond {NUMBER_MAX}."))
+            .with("field", "first_line_number");
+        return Err(problem.into());
+    }
     service.append_output(&who, run_id, request).await.map(Json)
 }

@@ -88,6 +88,13 @@ async fn output_is_numbered_without_gap_or_repetition() {
     let gap = app.post(&path, &run.output(6, &["f"])).await;
     assert_eq!(gap.refused(409, "output_gap").body["expected_line_number"], 4);
     app.post(&path, &run.output(0, &["x"])).await.refused(400, "invalid_argument");
+    // What comes next must be a number that can be sent.
+    let most = (1_u64 << 53) - 1;
+    for (first, lines) in [(most, &["x", "y", "z"][..]), (most, &["x"]), (most - 1, &["x", "y"])] {
+        let answer = app.post(&path, &run.output(first, lines)).await;
+        assert_eq!(answer.refused(400, "invalid_argument").body["field"], "first_line_number");
+    }
+    app.post(&path, &run.output(most - 1, &["x"])).await.refused(409, "output_gap");
     let mut stale = run.output(4, &["d"]);
     stale["fencing_token"] = json!(99);
     app.post(&path, &stale).await.refused(409, "stale_fencing_token");
