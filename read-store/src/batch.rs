@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_domain::event::Event;
 use muster_domain::id::ProjectId;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use crate::apply::Tables;
 use crate::dead_letter::parked_in;
@@ -70,10 +70,6 @@ impl ReadStore {
         move_offset(&mut transaction, partition, next_offset).await?;
         transaction.commit().await.doing("committing a batch")?;
         Ok(applied)
-    }
-
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.pool().begin().await.doing("beginning a transaction")
     }
 
     /// Writes `events` within a transaction; knows nothing of offsets.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_domain::id::ProjectId;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
 use crate::error::{Doing, Error};
 
@@ -78,6 +78,15 @@ impl ReadStore {
     /// The connections, for the queries of this crate and of tests.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Begins a transaction, in a task of its own that whoever waits for it cannot cancel. Where a `BEGIN` of sqlx 0.9 is
+    /// cancelled, its connection goes back to the pool as it is: whatever is asked of it later is part of a transaction
+    /// that nobody ends.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await }).await;
+        begun.unwrap_or(Err(sqlx::Error::WorkerCrashed)).doing("beginning a transaction")
     }
 
     /// The schema this handle reads and writes.
