@@ -58,6 +58,9 @@ impl Partition {
     async fn go_carefully(&self, mut next_offset: i64, stop: &CancellationToken) -> Result<i64, Error> {
         for _ in 0..self.context.settings.batch_max_events {
             let _turn = self.context.careful.lock().await;
+            if self.context.log.end(self.partition).await? <= LogOffset(next_offset) {
+                break;
+            }
             let begun = self.context.store.begin_record(self.partition).await?;
             if begun > SET_ASIDE_AFTER {
                 poison::set_aside_unread(&self.context, self.partition, next_offset, begun - 1).await?;
@@ -65,7 +68,11 @@ impl Partition {
                 continue;
             }
             let records = self.context.log.read(self.partition, LogOffset(next_offset), 1).await?;
-            let Some(last) = records.last() else { break };
+            let Some(last) = records.last() else {
+                // What is left in the log is no record, so none was begun.
+                self.context.store.forget_attempts(self.partition).await?;
+                break;
+            };
             next_offset = last.offset.next().0;
             self.take(records).await?;
             if stop.is_cancelled() {

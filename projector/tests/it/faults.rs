@@ -89,7 +89,27 @@ async fn a_record_that_ends_the_process_counts_against_no_other_partition() {
     assert_eq!(count(&store, good).await, 7);
 }
 
-/// A log in which one record ends whoever reads it.
+#[tokio::test]
+async fn a_process_that_ends_where_there_is_nothing_to_read_sets_nothing_aside() {
+    let (log, store) = (MemoryLog::new(1), fresh_store().await);
+    let ended = Arc::new(Notify::new());
+    let trap = Trap { log: log.clone(), partition: 0, deadly: LogOffset(0), process: Some(ended.clone()) };
+    let trap = Arc::new(trap);
+    for _ in 0..10 {
+        let running = Running::start_on(trap.clone(), &store);
+        tokio::time::timeout(SOON, ended.notified()).await.expect("it looks where it stands");
+        running.kill().await;
+    }
+    assert_eq!(store.dead_letters(None, None, 10).await.unwrap(), []);
+
+    let project = project("late");
+    append(&log, project, 1..=3).await;
+    let running = Running::start(&log, &store);
+    reaches(&store, project, 3).await;
+    running.stop().await;
+}
+
+/// A log in which one record ends whoever reads it, or looks for it before it is there.
 struct Trap {
     log: MemoryLog,
     partition: u32,
@@ -129,8 +149,9 @@ impl EventLog for Trap {
 
     async fn read(&self, partition: u32, from: LogOffset, max: usize) -> Result<Vec<LogRecord>, Error> {
         let records = self.log.read(partition, from, max).await?;
-        for record in &records {
-            Self::spring(partition, record.offset, (self.partition, self.deadly), self.process.as_deref()).await;
+        let offsets: Vec<_> = records.iter().map(|record| record.offset).collect();
+        for offset in if offsets.is_empty() { vec![from] } else { offsets } {
+            Self::spring(partition, offset, (self.partition, self.deadly), self.process.as_deref()).await;
         }
         Ok(records)
     }
@@ -186,6 +207,7 @@ async fn kills_at_any_point_lose_nothing_and_repeat_nothing() {
     }
     let (mut kills, mut last) = (0, 0);
     while last < 600 {
+        assert_eq!(store.dead_letters(None, None, 10).await.unwrap(), [], "every record is fine");
         let before = left(&log, &store).await;
         let running = Running::start(&log, &store);
         // Somewhere inside the next batches, wherever the commit happens to be. Each partition moves: one that is killed
