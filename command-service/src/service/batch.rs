@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use futures::future::join_all;
 use muster_domain::command::Command;
-use muster_domain::id::CommandId;
+use muster_domain::id::{CommandId, ProjectId};
 use muster_schemas::api::{self, BatchItem, BatchResult, CommandRequest};
 use muster_service_kit::{Problem, codes};
 use uuid::Uuid;
@@ -41,16 +41,17 @@ impl CommandService {
             let (own_key, request) = item.into_parts();
             let key = own_key.unwrap_or_else(|| CommandId(Uuid::new_v5(&key.0, index.to_string().as_bytes())));
             let item = Item { key, request, result: None };
-            let mut partition = self.partition_named(who, &item);
-            if partition.is_none() {
+            let mut project_id = self.project_named(who, &item);
+            if project_id.is_none() {
                 // What it is about may be known when those before it are carried out.
                 self.execute_groups(who, std::mem::take(&mut groups), &mut results).await;
-                let project_id = self.resolve(who, item.key, &item.request).await.ok();
-                partition = project_id.map(|project_id| self.0.log.partition_for(project_id));
+                match self.resolve(who, item.key, &item.request).await {
+                    Ok(found) => project_id = Some(found),
+                    Err(error) => results[index] = Some(refused(&error.into_problem())),
+                }
             }
-            match partition {
-                Some(partition) => groups.entry(partition).or_default().push((index, item)),
-                None => keep(self.execute_group(who, None, vec![(index, item)]).await, &mut results),
+            if let Some(project_id) = project_id {
+                groups.entry(self.0.log.partition_for(project_id)).or_default().push((index, item));
             }
         }
         self.execute_groups(who, groups, &mut results).await;
@@ -58,34 +59,32 @@ impl CommandService {
     }
 
     async fn execute_groups(&self, who: &Who, groups: Groups, results: &mut [Option<BatchResult>]) {
-        let groups = groups.into_iter().map(|(partition, items)| self.execute_group(who, Some(partition), items));
-        for done in join_all(groups).await {
-            keep(done, results);
+        let groups = groups.into_iter().map(|(partition, items)| self.execute_group(who, partition, items));
+        for (index, result) in join_all(groups).await.into_iter().flatten() {
+            results[index] = Some(result);
         }
     }
 
-    /// The partition of a command that says for which project it is, or that is about a task this instance knows of.
-    fn partition_named(&self, who: &Who, item: &Item) -> Option<u32> {
-        let project_id = match (item.request.project_id, &item.request.command) {
+    /// The project of a command that says for which one it is, or that is about a task this instance knows of.
+    fn project_named(&self, who: &Who, item: &Item) -> Option<ProjectId> {
+        match (item.request.project_id, &item.request.command) {
             (Some(project_id), _) => Some(project_id),
             (None, Command::CreateProject(_)) => Some(new_project_id(&who.actor.user, item.key)),
             (None, command) => self.project_known(who, command),
-        };
-        project_id.map(|project_id| self.0.log.partition_for(project_id))
+        }
     }
 
     /// Carries out commands of one partition, here or at its owner, until each has its result.
     async fn execute_group(
         &self,
         who: &Who,
-        partition: Option<u32>,
+        partition: u32,
         mut items: Vec<(usize, Item)>,
     ) -> Vec<(usize, BatchResult)> {
         let was_passed_on = who.was_passed_on();
         let mut journey = Journey::default();
-        let mut elsewhere = partition
-            .filter(|partition| self.0.partitions[*partition as usize].standing() == Standing::Idle)
-            .map(|partition| Elsewhere { partition, in_doubt: false });
+        let is_idle = self.0.partitions[partition as usize].standing() == Standing::Idle;
+        let mut elsewhere = is_idle.then_some(Elsewhere { partition, in_doubt: false });
         loop {
             if elsewhere.is_none() || was_passed_on {
                 elsewhere = self.execute_here(who, &mut items).await;
@@ -180,12 +179,6 @@ impl CommandService {
             true => Err(Unanswered::NotOwner),
             false => Ok(results),
         }
-    }
-}
-
-fn keep(done: Vec<(usize, BatchResult)>, results: &mut [Option<BatchResult>]) {
-    for (index, result) in done {
-        results[index] = Some(result);
     }
 }
 
