@@ -14,7 +14,7 @@ use crate::error::{Doing, Error};
 pub const LIVE_SCHEMA: &str = "muster_read";
 
 /// Longest wait for a connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
