@@ -9,6 +9,7 @@ pub mod json;
 pub mod limits;
 pub mod mutant;
 mod open_files;
+mod placed;
 pub mod problem;
 pub mod serve;
 pub mod shutdown;

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::HttpConfig;
 use crate::drain::Drain;
 use crate::open_files;
+use crate::placed::Placed;
 use crate::shutdown::Shutdown;
 use crate::tls::{self, Handshakes};
 
@@ -119,7 +120,7 @@ async fn accept_without_delay(tcp: &mut TcpListener) -> (TcpStream, SocketAddr) 
 }
 
 /// Serves until the stop starts and the drain that follows it is over; then takes no new connection, closes idle ones and
-/// lets the others finish for at most `grace`.
+/// lets the others finish for at most `grace`, upgraded ones too: who serves those ends them when the stop starts.
 pub async fn serve(
     router: Router,
     mut listener: HttpListener,
@@ -131,11 +132,8 @@ pub async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(listener.header_timeout).max_buf_size(BUFFER_MAX_BYTES);
     let answer = |place: Option<OwnedSemaphorePermit>, (stream, peer)| {
-        let answered = connection(http.clone(), stream, peer, router.clone(), drain.clone(), closing.clone());
-        connections.spawn(async move {
-            let _place = place;
-            answered.await;
-        });
+        let stream = Placed::new(stream, place, connections.token());
+        tokio::spawn(connection(http.clone(), stream, peer, router.clone(), drain.clone(), closing.clone()));
     };
     let mut end = pin!(async {
         shutdown.triggered().await;

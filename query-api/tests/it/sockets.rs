@@ -81,6 +81,20 @@ async fn strangers_do_not_get_in_and_the_removed_are_shown_out() {
     assert_eq!(socket.receive().await, json!({ "closed": 1012 }));
 }
 
+#[tokio::test]
+async fn a_stop_does_not_wait_for_dashboards_to_leave() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    let mut queue = server.plain_socket("ada", &format!("/ws/projects/{project}")).await.unwrap();
+    assert_eq!(queue.receive().await["event"], "connected");
+    let document = "subscription($project: ID!) { events(projectId: $project, after: 0) { position } }";
+    let mut subscribed = server.subscribe("ada", document, json!({ "project": project })).await;
+    assert_eq!(subscribed.receive().await["type"], "next");
+    // Neither reads on, nor closes.
+    server.stop().await;
+}
+
 async fn until(socket: &mut Socket, kind: &str) -> serde_json::Value {
     loop {
         let message = socket.receive().await;

@@ -9,6 +9,7 @@ mod drain;
 mod health;
 mod json;
 mod limits;
+mod placed;
 mod problem;
 mod serve;
 mod shutdown;

@@ -9,6 +9,7 @@ use muster_service_kit::config::{Config, Secret, TokenConfig};
 use muster_service_kit::{Readiness, Shutdown, limits, serve};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -25,6 +26,7 @@ pub struct Server {
     pub url: String,
     pub http: reqwest::Client,
     pub shutdown: Shutdown,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -52,8 +54,15 @@ impl Server {
         let listener = serve::bind("127.0.0.1", 0).await.unwrap();
         let url = listener.url().unwrap();
         let stop = shutdown.clone();
-        tokio::spawn(async move { serve::serve(router, listener, &stop, Duration::from_secs(1)).await });
-        Self { url, http: reqwest::Client::new(), shutdown }
+        let grace = Duration::from_hours(1);
+        let serving = tokio::spawn(async move { serve::serve(router, listener, &stop, grace).await.unwrap() });
+        Self { url, http: reqwest::Client::new(), shutdown, serving }
+    }
+
+    /// Stops it, and waits until every connection is closed: by the server, as the grace is longer than this waits.
+    pub async fn stop(self) {
+        self.shutdown.trigger();
+        tokio::time::timeout(DEADLINE, self.serving).await.expect("connections are left open").unwrap();
     }
 
     /// The whole answer, errors included.
