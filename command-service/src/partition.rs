@@ -25,7 +25,7 @@ mod writer;
 #[cfg(test)]
 mod testing;
 
-pub(crate) use archive::fetch;
+pub(crate) use archive::Archive;
 pub(crate) use handle::{Accepted, Handle, Refusal, Submitted, Unready};
 pub(crate) use ledger::{Ledger, Offer};
 pub(crate) use memory::CommandKey;

@@ -32,7 +32,7 @@ use muster_service_kit::{Caller, Drain, Problem, Shutdown, codes};
 use tokio::sync::watch;
 
 use crate::ownership::{Joining, Ownership};
-use crate::partition::{self, Accepted, CommandKey, Handle, Refusal, Unready};
+use crate::partition::{self, Accepted, Archive, CommandKey, Handle, Refusal, Unready};
 use crate::problem::{not_a_member, of_refusal, recovering};
 use crate::repository::{GitProbe, RepositoryProbe};
 use crate::room::{Room, Taken};
@@ -124,6 +124,7 @@ pub struct CommandService(Arc<Inner>);
 
 struct Inner {
     log: Arc<dyn EventLog>,
+    archive: Archive,
     partitions: Vec<Handle>,
     settings: Arc<Settings>,
     ownership: Ownership,
@@ -149,15 +150,17 @@ impl CommandService {
         let instance_token = instance_token.unwrap_or_else(InstanceToken::random);
         let settings = Arc::new(settings);
         let ownership = Ownership::new(&url, log.partition_count());
+        let archive = Archive::new(Arc::clone(&log), settings.finished_task_reads_max);
         let (wake, waiting) = watch::channel(0);
         let wake = Arc::new(wake);
         let (partitions, orders) = (0..log.partition_count())
-            .map(|number| partition::spawn(&log, number, &settings, &ownership, &wake, shutdown))
+            .map(|number| partition::spawn(&log, &archive, number, &settings, &ownership, &wake, shutdown))
             .unzip();
         let joining = Joining { log: Arc::clone(&log), session_timeout_ms: settings.session_timeout_ms, alone };
         shutdown.spawn(ownership.clone().run(joining, orders, shutdown.clone()));
         Self(Arc::new(Inner {
             log,
+            archive,
             partitions,
             ownership,
             peers: Peers::new(&url, instance_token, settings.max_forwards, settings.peer_timeout),
@@ -343,10 +346,10 @@ impl CommandService {
         }
         // Another process may have made them one, or a command that is not committed yet.
         let looked = Box::pin(self.partition_of(project_id).look()).await;
-        match (self.is_member(who, project_id), looked) {
-            (true, _) => Ok(()),
-            (false, true) => Err(not_a_member()),
-            (false, false) => Err(of_refusal(Refusal::Overloaded)),
+        match looked {
+            _ if self.is_member(who, project_id) => Ok(()),
+            Ok(()) => Err(not_a_member()),
+            Err(refusal) => Err(of_refusal(refusal)),
         }
     }
 

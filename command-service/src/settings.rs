@@ -24,6 +24,8 @@ pub struct Settings {
     pub snapshot_every_events: usize,
     /// How many finished tasks of a project stay in memory; all of them when 0.
     pub finished_tasks_in_memory: usize,
+    /// How many finished tasks are read from the log at the same time.
+    pub finished_task_reads_max: usize,
     /// Lease of a claim or heartbeat that names no duration, in milliseconds.
     pub lease_default_ms: u64,
     /// Limits on what a command may carry.
@@ -71,6 +73,7 @@ impl Settings {
             idempotency_partition_window: command.idempotency_partition_window.max(1),
             snapshot_every_events: command.snapshot_every_events,
             finished_tasks_in_memory: command.finished_tasks_in_memory,
+            finished_task_reads_max: command.finished_task_reads_max.max(1),
             lease_default_ms: command.lease_default_ms,
             limits: Limits {
                 title_max_bytes: command.title_max_bytes as u64,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use muster_domain::id::{ProjectId, TaskId};
 use muster_domain::state::{Task, fold_task};
 use muster_event_log::{Error, EventLog};
+use tokio::sync::Semaphore;
 
 use super::index::Place;
 
@@ -17,6 +18,27 @@ pub(crate) struct Absent {
     pub project_id: ProjectId,
     pub task_id: TaskId,
     pub place: Place,
+}
+
+/// Where finished tasks are read from, a few at a time: commands about many of them must not keep the log from appends.
+#[derive(Clone)]
+pub(crate) struct Archive {
+    log: Arc<dyn EventLog>,
+    reads: Arc<Semaphore>,
+}
+
+impl Archive {
+    /// Of a log, with room for so many reads.
+    pub(crate) fn new(log: Arc<dyn EventLog>, reads_max: usize) -> Self {
+        Self { log, reads: Arc::new(Semaphore::new(reads_max.min(Semaphore::MAX_PERMITS))) }
+    }
+
+    /// As [`fetch`], when it is its turn.
+    pub(crate) async fn fetch(&self, partition: u32, absent: Absent) -> Result<Arc<Task>, Error> {
+        // Never closed; without a turn it would be read all the same.
+        let _turn = self.reads.acquire().await;
+        fetch(self.log.as_ref(), partition, absent).await
+    }
 }
 
 /// Folds a task from its events. Everything between the first and the last is read, so it takes the longer, the longer

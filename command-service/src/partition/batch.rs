@@ -33,7 +33,7 @@ pub(super) struct Batch {
     states: HashMap<ProjectId, ProjectState>,
     /// Answers without events, decided on the state before or within this batch: true only once it is durable.
     held: Vec<(Reply, Result<Accepted, Refusal>)>,
-    /// Whoever waits until the log was looked at: until this batch is dropped.
+    /// Whoever waits until the log was looked at. Dropped, where it was not.
     looks: Vec<oneshot::Sender<()>>,
 }
 
@@ -87,6 +87,14 @@ impl Batch {
 
     pub(super) fn wait(&mut self, done: oneshot::Sender<()>) {
         self.looks.push(done);
+    }
+
+    /// The log was looked at: what is committed there is known.
+    pub(super) fn looked(&mut self) {
+        for done in self.looks.drain(..) {
+            // Whoever went away asks again, if at all.
+            let _ = done.send(());
+        }
     }
 
     pub(super) fn hold(&mut self, reply: Reply, answer: Result<Accepted, Refusal>) {

@@ -33,7 +33,7 @@ impl Submission {
 /// What a writer is sent.
 pub(crate) enum Mail {
     Command(Box<Submission>),
-    /// Dropped when the log was looked at.
+    /// Told when the log was looked at; dropped where it could not be.
     Look(oneshot::Sender<()>),
 }
 
@@ -56,6 +56,8 @@ impl Reply {
     }
 }
 
+const NOT_LOOKED: Refusal =
+    Refusal::Unavailable { reason: "the log does not say now what the command depends on", in_doubt: false };
 const STOPPING: &str = "the service is stopping";
 
 /// A command in the mailbox.
@@ -142,15 +144,14 @@ impl Handle {
         Ok(Submitted(answer))
     }
 
-    /// Brings what is committed up to date with the log, should another process have written to it. False where that
-    /// cannot be asked for now: the writer has too much to do, or does not serve.
-    pub(crate) async fn look(&self) -> bool {
-        let (done, dropped) = oneshot::channel();
-        let asked = self.standing() == Standing::Serving && self.mailbox.try_send(Mail::Look(done)).is_ok();
-        if asked {
-            let _ = dropped.await;
+    /// Brings what is committed up to date with the log, should another process have written to it.
+    pub(crate) async fn look(&self) -> Result<(), Refusal> {
+        if self.standing() != Standing::Serving {
+            return Err(NOT_LOOKED);
         }
-        asked
+        let (done, looked) = oneshot::channel();
+        self.mailbox.try_send(Mail::Look(done)).map_err(|_| Refusal::Overloaded)?;
+        looked.await.map_err(|_| NOT_LOOKED)
     }
 
     /// What is committed; nothing, of a partition that is not this process's. Hold it briefly, never across an await.

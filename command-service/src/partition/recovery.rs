@@ -134,7 +134,8 @@ impl Writer {
             self.alone = if commands > 1 { commands } else { 0 };
         }
         let ledger = self.ledger.read();
-        for batch in lost {
+        for mut batch in lost {
+            batch.looked();
             if mutant::is("answer_lost_as_refused") {
                 let gone = || Err(Refusal::Rejected(muster_domain::rejection::Rejection::ProjectNotFound));
                 batch.answer(|_| gone(), |_| gone());

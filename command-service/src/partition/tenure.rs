@@ -11,6 +11,7 @@ use super::batch::Batch;
 use super::handle::{Mail, Refusal};
 use super::ledger::Ledger;
 use super::standing::{Order, Seat, Standing};
+use super::waiting::Waiting;
 use super::writer::Writer;
 
 /// How often a partition that was found to be another's, though nobody took it back, is asked about.
@@ -123,6 +124,7 @@ impl Writer {
         self.stands(Standing::Idle);
         self.abandon();
         self.turn_away_waiting();
+        self.waiting = Waiting::default();
         self.appender = None;
         self.alone = 0;
         let ledger = std::mem::replace(&mut *self.ledger.write(), Ledger::new(&self.settings));

@@ -5,16 +5,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use muster_domain::decide::Request;
 use muster_domain::id::{ProjectId, TaskId};
 use muster_domain::state::Task;
-use muster_event_log::{Error, EventLog};
+use muster_event_log::Error;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::archive::{Absent, fetch};
+use super::archive::{Absent, Archive};
 use super::handle::{Refusal, Submission};
 use super::writer::Writer;
 
@@ -28,7 +26,9 @@ pub(super) struct Waiting {
     /// How many of them are about a task.
     about: HashMap<(ProjectId, TaskId), usize>,
     fetching: HashSet<(ProjectId, TaskId)>,
-    fetches: FuturesUnordered<BoxFuture<'static, Fetched>>,
+    /// Tasks of their own: nobody asks for what they bring while the partition is taken over again, and a read that stood
+    /// still meanwhile would keep its connection to the log from the takeover.
+    fetches: JoinSet<Fetched>,
 }
 
 /// What a look into the log came to.
@@ -62,11 +62,10 @@ impl Waiting {
         self.commands.push_back((submission, Instant::now() + patience));
     }
 
-    fn fetch(&mut self, log: &Arc<dyn EventLog>, partition: u32, absent: Absent) {
+    fn fetch(&mut self, archive: &Archive, partition: u32, absent: Absent) {
         if self.fetching.insert((absent.project_id, absent.task_id)) {
-            let log = Arc::clone(log);
-            let fetched = async move { Fetched { absent, result: fetch(log.as_ref(), partition, absent).await } };
-            self.fetches.push(fetched.boxed());
+            let archive = archive.clone();
+            self.fetches.spawn(async move { Fetched { absent, result: archive.fetch(partition, absent).await } });
         }
     }
 
@@ -103,7 +102,8 @@ impl Waiting {
             }
         };
         tokio::select! {
-            Some(fetched) = self.fetches.next() => Change::Fetched(Box::new(fetched)),
+            // One that panicked has said so; whoever waits for it runs out of patience.
+            Some(Ok(fetched)) = self.fetches.join_next() => Change::Fetched(Box::new(fetched)),
             () = out_of_patience => Change::OutOfPatience,
         }
     }
@@ -123,7 +123,7 @@ impl Writer {
         }
         self.waiting.add(submission, self.settings.recovery_patience);
         for absent in absent {
-            self.waiting.fetch(&self.log, self.partition, absent);
+            self.waiting.fetch(&self.archive, self.partition, absent);
         }
         None
     }
@@ -159,7 +159,7 @@ impl Writer {
         let absent: Vec<_> =
             self.waiting.commands.iter().flat_map(|(submission, _)| self.absent(&submission.request)).collect();
         for absent in absent {
-            self.waiting.fetch(&self.log, self.partition, absent);
+            self.waiting.fetch(&self.archive, self.partition, absent);
         }
         self.set_aside(project);
     }

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
+use super::archive::Archive;
 use super::batch::{Batch, Decided};
 use super::handle::{Accepted, Handle, Mail, Refusal, Reply, Submission};
 use super::ledger::Ledger;
@@ -46,6 +47,7 @@ struct InFlight {
 
 pub(super) struct Writer {
     pub(super) log: Arc<dyn EventLog>,
+    pub(super) archive: Archive,
     pub(super) partition: u32,
     pub(super) settings: Arc<Settings>,
     pub(super) ownership: Ownership,
@@ -71,6 +73,7 @@ pub(super) struct Writer {
 /// become ready.
 pub(crate) fn spawn(
     log: &Arc<dyn EventLog>,
+    archive: &Archive,
     partition: u32,
     settings: &Arc<Settings>,
     ownership: &Ownership,
@@ -83,6 +86,7 @@ pub(crate) fn spawn(
     let ledger = Arc::new(RwLock::new(Ledger::new(settings)));
     let writer = Writer {
         log: Arc::clone(log),
+        archive: archive.clone(),
         partition,
         settings: Arc::clone(settings),
         ownership: ownership.clone(),
@@ -305,6 +309,7 @@ impl Writer {
         if batch.events.iter().any(|event| may_free_work(event)) {
             self.wake_waiting();
         }
+        batch.looked();
         batch.answer(|decided| Ok(decided.accepted.clone()), |answer| answer);
     }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::key_locks::KeyLocks;
 use super::{CommandService, Elsewhere, Error, Who};
-use crate::partition::{Refusal, fetch};
+use crate::partition::Refusal;
 use crate::problem::{OUTPUT_GAP, not_a_member, of_refusal, task_not_found};
 
 /// Runs remembered before those that have ended are forgotten.
@@ -109,7 +109,7 @@ impl CommandService {
         if !handle.is_tenure(tenure) || !handle.is_serving() {
             return Err(Elsewhere { partition, in_doubt: false }.into());
         }
-        if looked { Ok(()) } else { Err(of_refusal(Refusal::Overloaded).into()) }
+        Ok(looked.map_err(of_refusal)?)
     }
 
     /// The task, if it is one that has left memory and that the caller may know of.
@@ -121,8 +121,8 @@ impl CommandService {
         let Some(absent) = self.partition_of(project_id).committed().absent(project_id, task_id) else {
             return Ok(None);
         };
-        let log = self.0.log.as_ref();
-        fetch(log, log.partition_for(project_id), absent).await.map(Some).map_err(|error| {
+        let partition = self.0.log.partition_for(project_id);
+        self.0.archive.fetch(partition, absent).await.map(Some).map_err(|error| {
             tracing::warn!(%task_id, %error, "a finished task cannot be read from the log");
             Problem::new(codes::UNAVAILABLE).detail("The log does not give back the task; try again.").retry_after_s(1)
         })

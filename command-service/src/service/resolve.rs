@@ -158,7 +158,7 @@ impl CommandService {
         if known.is_empty() {
             // Another process may have created it, or a command that is not committed yet.
             let looked = join_all(self.0.partitions.iter().map(Handle::look)).await;
-            tenures.retain(|(number, _)| looked[*number as usize]);
+            tenures.retain(|(number, _)| looked[*number as usize].is_ok());
             known = self.known_projects(who, asked);
         }
         let has_twin = known.len() > 1;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use http::Method;
 use muster_command_service::Settings;
 use muster_event_log::memory::MemoryLog;
 use muster_event_log::{EventLog, Poison};
@@ -11,7 +12,7 @@ use muster_test_kit::{eventually, eventually_some};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{App, Fault, FaultyLog, PARTITIONS, PATIENCE, REFUSED_TITLE, assert_gapless};
+use crate::support::{ADA, App, Fault, FaultyLog, PARTITIONS, PATIENCE, REFUSED_TITLE, assert_gapless};
 
 #[tokio::test]
 async fn an_append_whose_answer_was_lost_is_answered_by_what_the_log_says() {
@@ -325,4 +326,38 @@ async fn a_project_whose_history_cannot_be_read_is_refused_alone() {
     create(broken).await.refused(503, "unavailable");
     create(whole).await.ok();
     assert_eq!(log.end(0).await.unwrap().0, 6 + 2);
+}
+
+#[tokio::test]
+async fn a_member_is_not_refused_while_the_log_cannot_say_who_is_one() {
+    let log = FaultyLog::new(1);
+    let settings = Settings { recovery_patience: Duration::from_millis(50), ..Settings::default() };
+    let app = Arc::new(App::with(Arc::new(log.clone()), settings).await);
+    let project = app.project().await;
+    let gate = log.close_gate().await;
+    log.fail_next(&[Fault::WrittenButLost]).await;
+    log.refuse_writers(true);
+    let send = |user: &'static str, method: Method, path: String, body: &'static str| {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move { app.send(user, method, &path, None, Some(body)).await })
+    };
+    let tasks = format!("/api/projects/{project}/tasks");
+    let added = send(ADA, Method::PUT, format!("/api/projects/{project}/members/bob"), r#"{"role":"operator"}"#);
+    eventually(PATIENCE, || async { log.waiting() == 1 }).await;
+    let first = send("bob", Method::POST, tasks.clone(), r#"{"title":"Early"}"#);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+
+    log.open_gate(&gate).await;
+
+    assert_eq!(added.await.unwrap().refused(503, "unavailable").body["in_doubt"], true);
+    first.await.unwrap().refused(503, "unavailable");
+    log.refuse_writers(false);
+    eventually(PATIENCE, || async {
+        let answer = app.send("bob", Method::POST, &tasks, None, Some(r#"{"title":"Late"}"#)).await;
+        assert_ne!(answer.status, 403, "{}", answer.body);
+        answer.status == 200
+    })
+    .await;
 }

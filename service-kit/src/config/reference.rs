@@ -63,6 +63,7 @@ reference! {
     "command.idempotency_partition_window": "How many of those are remembered at most in all projects of a partition together: beyond it the oldest are forgotten, whichever project's they are, and a project may remember fewer than `command.idempotency_window`. It bounds the memory of a partition.",
     "command.snapshot_every_events": "Events of a partition after which a snapshot of its state is kept, so that another instance takes it over without reading the whole history; 0 keeps none. Large partitions wait for more events.",
     "command.finished_tasks_in_memory": "How many finished tasks of a project stay in memory, the newest; others are read from the log when a command is about them. 0 keeps all.",
+    "command.finished_task_reads_max": "How many of them are read from the log at the same time, by all partitions of an instance together; others wait their turn, so that appends need not.",
     "command.lease_default_ms": "Lease of a claim that names no duration, in milliseconds.",
     "command.lease_max_ms": "Longest lease a claim may ask for, in milliseconds.",
     "command.advertised_url": "Where other instances of the command service reach this one; by default the address it listens on, which must then be one that others can reach.",

@@ -36,6 +36,7 @@ fn positive(config: &Config) -> Result<(), Error> {
         ("command.mailbox_max_bytes", command.mailbox_max_bytes as u64),
         ("command.requests_max_bytes", command.requests_max_bytes as u64),
         ("command.batch_max_events", command.batch_max_events as u64),
+        ("command.finished_task_reads_max", command.finished_task_reads_max as u64),
         ("command.title_max_bytes", command.title_max_bytes as u64),
         ("command.lease_default_ms", command.lease_default_ms),
         ("command.session_timeout_ms", command.session_timeout_ms),

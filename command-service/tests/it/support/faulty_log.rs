@@ -1,7 +1,7 @@
 //! A log in memory whose appends can be made to fail, to hang, or to lose their answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub struct FaultyLog {
     gate: Arc<Mutex<Option<Arc<Semaphore>>>>,
     waiting: Arc<AtomicUsize>,
     sizes: Arc<Mutex<Vec<usize>>>,
+    /// Whether nobody can take a partition over.
+    refuse_writers: Arc<AtomicBool>,
     /// Whether reads wait, and how many do.
     hold_reads: Arc<tokio::sync::watch::Sender<bool>>,
     reads_held: Arc<AtomicUsize>,
@@ -61,6 +63,7 @@ impl FaultyLog {
             gate: Arc::default(),
             waiting: Arc::default(),
             sizes: Arc::default(),
+            refuse_writers: Arc::default(),
             hold_reads: Arc::new(tokio::sync::watch::Sender::new(false)),
             reads_held: Arc::default(),
             percent: Arc::default(),
@@ -102,6 +105,11 @@ impl FaultyLog {
         if let Some(gate) = self.gate.lock().await.take() {
             gate.add_permits(1000);
         }
+    }
+
+    /// Whether the log is away for whoever takes a partition over.
+    pub fn refuse_writers(&self, refuse: bool) {
+        self.refuse_writers.store(refuse, Ordering::SeqCst);
     }
 
     /// Whether reads wait from now on.
@@ -176,6 +184,9 @@ impl EventLog for FaultyLog {
     }
 
     async fn open_writer(&self, partition: u32) -> Result<Box<dyn PartitionWriter>, Error> {
+        if self.refuse_writers.load(Ordering::SeqCst) {
+            return Err(Error::Unavailable { reason: "a test".to_owned() });
+        }
         Ok(Box::new(Writer { inner: self.inner.open_writer(partition).await?, log: self.clone() }))
     }
 
