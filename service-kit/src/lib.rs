@@ -14,6 +14,7 @@ pub mod problem;
 pub mod serve;
 pub mod shutdown;
 pub mod startup;
+mod tcp;
 pub mod telemetry;
 pub mod tls;
 

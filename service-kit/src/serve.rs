@@ -26,6 +26,7 @@ use crate::drain::Drain;
 use crate::open_files;
 use crate::placed::Placed;
 use crate::shutdown::Shutdown;
+use crate::tcp::Tcp;
 use crate::tls::{self, Handshakes};
 
 /// Most bytes a connection holds of what it received and nobody has read, and so of the head of a request. What comes in
@@ -46,10 +47,11 @@ pub enum Error {
     Tls(#[from] tls::Error),
 }
 
-/// Where a service listens: TCP without Nagle's delay, which would hold back small events, and TLS where configured.
+/// Where a service listens: TCP, and TLS where configured.
 #[derive(Debug)]
 pub struct HttpListener {
-    tcp: TcpListener,
+    listener: TcpListener,
+    tcp: Tcp,
     handshakes: Option<Handshakes>,
     header_timeout: Duration,
     places: Arc<Semaphore>,
@@ -59,12 +61,13 @@ pub struct HttpListener {
 /// Listens as the configuration says. Port 0 takes a free one: ask [`HttpListener::local_addr`] which.
 pub async fn listen(config: &HttpConfig) -> Result<HttpListener, Error> {
     let handshakes = Handshakes::from_config(&config.tls)?;
-    let tcp = bind_tcp(&config.host, config.port).await?;
+    let listener = bind_tcp(&config.host, config.port).await?;
+    let tcp = Tcp::new(config.tcp_user_timeout_ms);
     let header_timeout = Duration::from_millis(config.header_timeout_ms);
     let places = open_files::room_for(config.max_connections).clamp(1, Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(places));
     let drain = Drain::new(Duration::from_millis(config.drain_ms));
-    Ok(HttpListener { tcp, handshakes, header_timeout, places, drain })
+    Ok(HttpListener { listener, tcp, handshakes, header_timeout, places, drain })
 }
 
 /// Listens on TCP without TLS, ends without a drain, and is otherwise as by default. Port 0 takes a free one.
@@ -82,7 +85,7 @@ async fn bind_tcp(host: &str, port: u16) -> Result<TcpListener, Error> {
 impl HttpListener {
     /// The address it listens on.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+        self.listener.local_addr()
     }
 
     /// The address as a URL, as in `http://127.0.0.1:4400`.
@@ -99,11 +102,11 @@ impl HttpListener {
     async fn accept(&mut self) -> (Either<TcpStream, TlsStream<TcpStream>>, SocketAddr) {
         loop {
             let Some(handshakes) = &mut self.handshakes else {
-                let (stream, peer) = accept_without_delay(&mut self.tcp).await;
+                let (stream, peer) = accept_tcp(&mut self.listener, self.tcp).await;
                 return (Either::Left(stream), peer);
             };
             tokio::select! {
-                (stream, peer) = accept_without_delay(&mut self.tcp) => handshakes.begin(stream, peer),
+                (stream, peer) = accept_tcp(&mut self.listener, self.tcp) => handshakes.begin(stream, peer),
                 (stream, peer) = handshakes.next() => return (Either::Right(stream), peer),
             }
         }
@@ -111,11 +114,9 @@ impl HttpListener {
 }
 
 /// Accepts for as long as it takes: errors of a single connection are passed over by axum's implementation.
-async fn accept_without_delay(tcp: &mut TcpListener) -> (TcpStream, SocketAddr) {
-    let (stream, peer) = axum::serve::Listener::accept(tcp).await;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "a connection keeps Nagle's delay");
-    }
+async fn accept_tcp(listener: &mut TcpListener, tcp: Tcp) -> (TcpStream, SocketAddr) {
+    let (stream, peer) = axum::serve::Listener::accept(listener).await;
+    tcp.prepare(&stream, peer);
     (stream, peer)
 }
 

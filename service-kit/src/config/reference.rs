@@ -27,6 +27,7 @@ reference! {
     "http.host": "Address to listen on.",
     "http.port": "TCP port to listen on; 0 takes a free one. The command service starts from 4401 instead.",
     "http.max_connections": "Connections a process answers at the same time; whoever comes beyond it waits until one ends. The system is asked to allow the process that many open files, and 1,024 for its own; where it allows fewer, fewer connections are answered.",
+    "http.tcp_user_timeout_ms": "How long a client may leave what it was sent unacknowledged, or take nothing of it, in milliseconds; then its connection ends and others have its place. A client that is silent is asked by TCP keepalive whether it is still there, three times in that time. 0 leaves both to the system, which gives a vanished client up after some 15 minutes and never one that only stopped reading.",
     "http.max_body_bytes": "Largest request body, in bytes. A larger one is `body_too_large`.",
     "http.body_timeout_ms": "Longest time until a request's body has arrived, in milliseconds. Beyond it: `body_timeout`.",
     "http.header_timeout_ms": "Longest time an open connection may take until the headers of its next request have arrived, in milliseconds; a connection that idles for as long is closed. Keep it above what clients keep idle connections for.",

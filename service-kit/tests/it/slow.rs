@@ -1,9 +1,11 @@
 //! Clients that send one byte and then think: they are cut off, and nobody waits for them.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::post;
+use axum::body::Body;
+use axum::routing::{get, post};
 use muster_service_kit::config::HttpConfig;
 use muster_service_kit::serve::{listen, serve};
 use muster_service_kit::{Config, ProblemJson, Shutdown, limits};
@@ -48,6 +50,28 @@ async fn whoever_comes_when_all_connections_are_taken_waits_for_one_to_end() {
     drop(second);
     assert_eq!(tokio::time::timeout(DEADLINE, asking).await.expect("it has a place now"), "HTTP/1.1 404");
     shutdown.trigger();
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_gives_its_place_back() {
+    let config = HttpConfig { port: 0, max_connections: 1, tcp_user_timeout_ms: 500, ..HttpConfig::default() };
+    let listener = listen(&config).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let piece = || Ok::<_, Infallible>(vec![b'x'; 64 * 1024]);
+    let endless = move || async move { Body::from_stream(futures::stream::repeat_with(piece)) };
+    let (router, shutdown) = (Router::new().route("/", get(endless)), Shutdown::new());
+    let stop = shutdown.clone();
+    tokio::spawn(async move { serve(router, listener, &stop, Duration::from_secs(1)).await });
+
+    let mut reads_no_more = TcpStream::connect(address).await.unwrap();
+    reads_no_more.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    reads_no_more.read_exact(&mut [0; 12]).await.unwrap();
+
+    let mut waits = TcpStream::connect(address).await.unwrap();
+    let asked = tokio::time::timeout(DEADLINE, ask(&mut waits)).await;
+    assert_eq!(asked.expect("the place is taken for ever"), "HTTP/1.1 404");
+    shutdown.trigger();
+    drop(reads_no_more);
 }
 
 /// Sends `begin`, then `drip` again and again until the server hangs up. What it had said by then.
