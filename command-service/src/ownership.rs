@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use muster_event_log::membership::Alone;
 use muster_event_log::{Change, Error, EventLog, Member, Membership, Owners};
 use muster_service_kit::Shutdown;
-use tokio::sync::{Notify, OnceCell, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::partition::Orders;
@@ -60,7 +62,7 @@ struct Place {
     /// Asks for a look at the owners.
     refresh: Notify,
     leaving: AtomicBool,
-    left: OnceCell<()>,
+    left: OnceLock<Shared<BoxFuture<'static, ()>>>,
 }
 
 impl Ownership {
@@ -75,7 +77,7 @@ impl Ownership {
             owners: watch::Sender::new(Arc::default()),
             refresh: Notify::new(),
             leaving: AtomicBool::new(false),
-            left: OnceCell::new(),
+            left: OnceLock::new(),
         }))
     }
 
@@ -253,12 +255,18 @@ impl Ownership {
         }
     }
 
-    /// Whether this instance has left in time. Without a place there is nothing to leave.
+    /// Whether this instance has left in time, which it begins once, whoever loses patience. Without a place there is
+    /// nothing to leave.
     async fn leave_membership(&self, within: Duration) -> bool {
         self.0.leaving.store(true, Ordering::Release);
         let Some(membership) = self.0.membership.get() else { return true };
-        let leaving = self.0.left.get_or_init(|| membership.leave());
-        tokio::time::timeout(within, leaving).await.is_ok()
+        let leaving = self.0.left.get_or_init(|| {
+            let membership = Arc::clone(membership);
+            let left = tokio::spawn(async move { membership.leave().await });
+            // A panic has said so itself.
+            left.map(drop).boxed().shared()
+        });
+        tokio::time::timeout(within, leaving.clone()).await.is_ok()
     }
 }
 
@@ -285,5 +293,59 @@ fn name(change: &Change) -> &'static str {
         Change::Take { .. } => "take",
         Change::GiveBack { .. } => "give back",
         Change::Lost { .. } => "lost",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// A place that is left once there is a permit for it.
+    struct Slow {
+        begun: Semaphore,
+        may_end: Semaphore,
+    }
+
+    #[async_trait]
+    impl Membership for Slow {
+        async fn next(&self) -> Option<Change> {
+            None
+        }
+
+        fn owners(&self) -> watch::Receiver<Arc<Owners>> {
+            watch::Sender::new(Arc::default()).subscribe()
+        }
+
+        async fn refresh(&self) -> Result<Arc<Owners>, Error> {
+            Ok(Arc::default())
+        }
+
+        async fn leave(&self) {
+            self.begun.add_permits(1);
+            self.may_end.acquire().await.unwrap().forget();
+        }
+
+        async fn has_heirs(&self) -> Result<bool, Error> {
+            Ok(false)
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_loses_patience_with_leaving_does_not_begin_it_anew() {
+        let slow = Arc::new(Slow { begun: Semaphore::new(0), may_end: Semaphore::new(0) });
+        let ownership = Ownership::new("http://one", 1);
+        let _ = ownership.0.membership.set(slow.clone());
+
+        let (short, long) = (Duration::from_millis(20), Duration::from_mins(1));
+        assert!(!ownership.leave_membership(short).await);
+        assert!(!ownership.leave_membership(short).await);
+        slow.may_end.add_permits(1);
+        assert!(ownership.leave_membership(long).await);
+        assert!(ownership.leave_membership(long).await);
+
+        assert_eq!(slow.begun.available_permits(), 1);
     }
 }
