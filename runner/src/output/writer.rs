@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use muster_client::api::OutputLine;
@@ -40,12 +41,13 @@ impl Writer {
         Ok(Self { log, reporter, next_line_number: 1, sending: true })
     }
 
-    /// Writes until all senders are gone.
-    pub(super) async fn run(mut self, mut receiver: mpsc::Receiver<OutputLine>) {
+    /// Writes until all senders are gone; from `give_up` on to the log file alone.
+    pub(super) async fn run(mut self, mut receiver: mpsc::Receiver<OutputLine>, give_up: impl Future<Output = ()>) {
+        let mut give_up = pin!(give_up);
         while let Some(first) = receiver.recv().await {
             let batch = gather(first, &mut receiver).await;
             self.write(&batch);
-            self.send(&batch).await;
+            self.send(&batch, give_up.as_mut()).await;
         }
         let ended = writeln!(self.log, "[{}] {END_MARK}", clock()).and_then(|()| self.log.flush());
         if let Err(error) = ended {
@@ -66,21 +68,35 @@ impl Writer {
     }
 
     /// Sends until taken, refused, or the run is over for us.
-    async fn send(&mut self, batch: &[OutputLine]) {
-        while self.sending {
+    async fn send(&mut self, batch: &[OutputLine], give_up: Pin<&mut impl Future<Output = ()>>) {
+        if self.sending {
+            self.sending = tokio::select! {
+                biased;
+                taken = self.insist(batch) => taken,
+                () = give_up => {
+                    tracing::warn!("the last lines of a run's output were not sent in time; its log file has them");
+                    false
+                }
+            };
+        }
+        self.next_line_number += batch.len() as u64;
+    }
+
+    /// Sends until taken or refused: which of the two.
+    async fn insist(&self, batch: &[OutputLine]) -> bool {
+        loop {
             match self.reporter.output(self.next_line_number, batch).await {
-                Ok(()) => break,
+                Ok(()) => return true,
                 Err(Error::Unavailable(reason)) => {
                     tracing::debug!(%reason, "output waits for the control plane");
                     tokio::time::sleep(RETRY_WAIT).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the run's output is not sent on; its log file has it");
-                    self.sending = false;
+                    return false;
                 }
             }
         }
-        self.next_line_number += batch.len() as u64;
     }
 }
 

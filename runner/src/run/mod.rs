@@ -136,7 +136,8 @@ impl Workshop {
         let mut record = SessionRecord::new(session.id, *reporter.lease(), &order.repository_path);
         record.write(session)?;
         let folder = self.layout.run(order.run_id.0);
-        let output = RunOutput::start(&folder.log(), reporter.clone(), self.settings.output_line_max_bytes)?;
+        let line_max_bytes = self.settings.output_line_max_bytes;
+        let output = RunOutput::start(&folder.log(), reporter.clone(), line_max_bytes, stop.clone())?;
         let finish = async {
             let repository = Repository::open(order.repository_path.as_ref()).await?;
             let role = order.role;
