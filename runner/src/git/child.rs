@@ -67,7 +67,7 @@ mod tests {
     use super::super::Place;
     use super::*;
 
-    const DEADLINE: Duration = Duration::from_secs(60);
+    const DEADLINE: Duration = Duration::from_mins(1);
 
     /// A repository that a commit can be made in only after `filter`, a shell command, has ended.
     async fn repository(filter: &str) -> TempDir {

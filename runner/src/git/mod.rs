@@ -5,6 +5,7 @@
 
 mod branch;
 mod changes;
+mod child;
 mod merge;
 mod repository;
 mod worktree;
@@ -152,6 +153,11 @@ impl Place {
 
     /// Runs git and gives what it said, whatever its exit code.
     async fn ask(&self, arguments: &[&str]) -> Result<Said, Error> {
+        self.ask_within(arguments, tokio::time::sleep(COMMAND_TIMEOUT)).await
+    }
+
+    /// The same, with another limit.
+    async fn ask_within(&self, arguments: &[&str], limit: impl Future<Output = ()>) -> Result<Said, Error> {
         let mut command = tokio::process::Command::new("git");
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("GIT_") {
@@ -174,12 +180,13 @@ impl Place {
             .env("GIT_EDITOR", "true")
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
-            .kill_on_drop(true);
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let failed = |detail: String| Error::Failed { command: arguments.join(" "), detail };
-        let output = tokio::time::timeout(COMMAND_TIMEOUT, command.output())
+        let output = child::output(&mut command, limit)
             .await
-            .map_err(|_| failed(format!("no answer within {} s", COMMAND_TIMEOUT.as_secs())))?
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| failed(error.to_string()))?
+            .ok_or_else(|| failed("it took too long and was ended".to_owned()))?;
         let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Ok(Said { code: output.status.code(), stdout: output.stdout, stderr })
     }
