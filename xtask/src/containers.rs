@@ -13,7 +13,10 @@ use crate::tree;
 const FILE: &str = "infra/compose.yml";
 const CHART: &str = "infra/helm/muster";
 const IMAGES: &str = "infra/Dockerfile";
+const VALUES: &str = "infra/helm/muster/values.yaml";
 const CONFIGURATION: &str = "docs/configuration.md";
+/// Where files say how long a service may take to stop before it is killed, in seconds.
+const STOPS: [(&str, &str); 2] = [(FILE, "stop_grace_period:"), (VALUES, "terminationGracePeriodSeconds:")];
 /// What the person who starts the containers must give.
 const GIVEN: [&str; 4] =
     ["MUSTER_POSTGRES_PASSWORD", "MUSTER_INSTANCE_TOKEN", "MUSTER_SERVICE_TOKEN", "MUSTER_USER_TOKEN"];
@@ -35,6 +38,9 @@ pub fn run(root: &Path) -> anyhow::Result<String> {
     let mut wrong = unknown_targets(compose, images);
     for (path, text) in files.iter().filter(|(path, _)| *path != CONFIGURATION) {
         wrong.extend(unknown_settings(path, text, configuration));
+    }
+    for (path, key) in STOPS {
+        wrong.extend(short_stops(path, text(path)?, key, stop_ms(configuration)?));
     }
     let compose =
         ask(root, installed(&[&["docker", "compose"], &["docker-compose"]]), &["--file", FILE, "config", "-q"]);
@@ -79,6 +85,36 @@ fn unknown_settings(path: &str, text: &str, configuration: &str) -> Vec<String> 
     unknown.sort();
     unknown.dedup();
     unknown
+}
+
+/// How long a service may take to stop, in milliseconds: a command service leaves within the grace, drains, and gives its
+/// requests and then its writers the grace again.
+fn stop_ms(configuration: &str) -> anyhow::Result<u64> {
+    Ok(3 * default_of(configuration, "http.shutdown_grace_ms")? + default_of(configuration, "http.drain_ms")?)
+}
+
+/// What the configuration page gives as the number a key has by default.
+fn default_of(configuration: &str, key: &str) -> anyhow::Result<u64> {
+    let row = configuration.lines().find(|line| line.starts_with(&format!("| `{key}`<br>")));
+    let value = row.and_then(|row| row.split('|').nth(2)).map(|value| value.trim_matches([' ', '`']));
+    value.and_then(|value| value.parse().ok()).with_context(|| format!("{CONFIGURATION} gives no number for {key}"))
+}
+
+/// Times after which a service is killed though it may take longer to stop; also none at all, as what the system has for
+/// that is shorter.
+fn short_stops(path: &str, text: &str, key: &str, stop_ms: u64) -> Vec<String> {
+    let given: Vec<u64> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(key))
+        .filter_map(|value| value.trim().trim_end_matches('s').parse().ok())
+        .collect();
+    if given.is_empty() {
+        return vec![format!("{path} does not say how long a service may take to stop (`{key}`)")];
+    }
+    let short = given.into_iter().filter(|seconds| seconds * 1_000 < stop_ms);
+    short
+        .map(|seconds| format!("{path} kills after {seconds} s, and a service may take {stop_ms} ms to stop"))
+        .collect()
 }
 
 /// Build targets that no stage of the Dockerfile has.
@@ -137,6 +173,18 @@ mod tests {
         let found = unknown_settings(FILE, "MUSTER_LOG__KIND: kafka\nMUSTER_LOG__KINDS: kafka", page);
         assert_eq!(found.len(), 1);
         assert!(found[0].contains("MUSTER_LOG__KINDS"));
+    }
+
+    #[test]
+    fn a_service_that_is_killed_while_it_stops_is_found() {
+        let page = "| `http.drain_ms`<br>`X` | `1000` | y |\n| `http.shutdown_grace_ms`<br>`X` | `10000` | y |";
+        let needed = stop_ms(page).unwrap();
+        let key = "stop_grace_period:";
+        let stops = |text: &str| short_stops(FILE, text, key, needed);
+        assert!(stops("  stop_grace_period: 31s\n  stop_grace_period: 60s").is_empty());
+        assert!(stops("  stop_grace_period: 60s\n  stop_grace_period: 30s")[0].contains("after 30 s"));
+        assert!(stops("restart: always")[0].contains(key));
+        assert!(stop_ms("| `http.drain_ms`<br>`X` | `1000` | y |").is_err());
     }
 
     #[test]
