@@ -138,9 +138,35 @@ impl FollowOutput {
         Self { cursor, project_id, access: access.clone(), caller: caller.clone() }
     }
 
-    /// The next lines, at least one. `forbidden` once the caller was removed from the project.
+    /// Whether there may be lines to read.
+    pub fn has_news(&self) -> bool {
+        self.cursor.has_news()
+    }
+
+    /// Waits until there may be lines to read; asks nothing of the store.
+    pub async fn news(&self) {
+        self.cursor.news().await;
+    }
+
+    /// The next lines, none where there are none yet. `forbidden` once the caller was removed from the project. Safe to
+    /// cancel.
+    pub async fn look(&mut self) -> Result<Vec<Line>> {
+        let lines = self.cursor.peek().await?;
+        if !lines.is_empty() && !self.access.may_see(&self.caller, self.project_id).await? {
+            return Err(Fault::forbidden());
+        }
+        // Nothing is waited for from here on: lines that were passed are given out.
+        Ok(self.cursor.pass(lines))
+    }
+
+    /// The next lines, at least one; waits for them. Otherwise as [`FollowOutput::look`].
     pub async fn next(&mut self) -> Result<Vec<Line>> {
-        let lines = self.cursor.next().await?;
-        if self.access.may_see(&self.caller, self.project_id).await? { Ok(lines) } else { Err(Fault::forbidden()) }
+        loop {
+            self.news().await;
+            let lines = self.look().await?;
+            if !lines.is_empty() {
+                return Ok(lines);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The routes. Everything but pages needs a bearer token. It must never decide who may see what.
 
 mod connections;
+mod driven;
 mod logs;
 mod sse;
 mod token;

@@ -65,27 +65,55 @@ pub struct OutputCursor {
     run_id: RunId,
     stored: Watermark,
     after: u64,
+    /// Up to this line there is nothing behind `after`; `None` where nobody has looked.
+    looked: Option<u64>,
+}
+
+/// Lines that were read and not given out yet.
+#[derive(Debug)]
+pub struct Lines {
+    rows: Vec<Line>,
+    after: u64,
+    looked: Option<u64>,
+}
+
+impl Lines {
+    /// Whether there are none yet.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
 }
 
 impl OutputCursor {
     pub(super) fn new(store: ReadStore, project_id: ProjectId, run_id: RunId, stored: Watermark, after: u64) -> Self {
-        Self { store, project_id, run_id, stored, after }
+        Self { store, project_id, run_id, stored, after, looked: None }
     }
 
-    /// The run.
-    pub fn run_id(&self) -> RunId {
-        self.run_id
+    /// Whether there may be lines to read.
+    pub fn has_news(&self) -> bool {
+        self.looked.is_none_or(|looked| self.stored.current() > looked)
     }
 
-    /// The next lines in order, at least one; waits for them. Safe to cancel.
-    pub async fn next(&mut self) -> Result<Vec<Line>, Error> {
-        loop {
-            let lines = self.store.output(self.project_id, self.run_id, self.after, PAGE).await?.rows;
-            if let Some(last) = lines.last() {
-                self.after = u64::try_from(last.line_number).unwrap_or(self.after);
-                return Ok(lines);
-            }
-            self.stored.above(self.after).await;
+    /// Waits until there may be lines to read; asks nothing of the store.
+    pub async fn news(&self) {
+        if let Some(looked) = self.looked {
+            self.stored.above(looked).await;
         }
+    }
+
+    /// The next lines in order, none where there are none yet. They stay the next ones until [`OutputCursor::pass`].
+    pub async fn peek(&self) -> Result<Lines, Error> {
+        let heard = self.stored.current();
+        let slice = self.store.output(self.project_id, self.run_id, self.after, PAGE).await?;
+        let last = slice.rows.last().and_then(|line| u64::try_from(line.line_number).ok());
+        let after = last.unwrap_or(self.after);
+        let looked = (!slice.has_more).then_some(after.max(heard));
+        Ok(Lines { rows: slice.rows, after, looked })
+    }
+
+    /// Passes over lines, and gives them out.
+    pub fn pass(&mut self, lines: Lines) -> Vec<Line> {
+        (self.after, self.looked) = (lines.after, lines.looked);
+        lines.rows
     }
 }

@@ -1,11 +1,10 @@
 //! The logs of several runs, followed at once by one connection.
 
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::FutureExt;
+use futures::future::select_all;
 use muster_domain::id::{ProjectId, RunId};
 use muster_read_store::query::{InProject, Line};
 use muster_service_kit::Caller;
-use tokio_stream::StreamMap;
 use uuid::Uuid;
 
 use super::Service;
@@ -15,29 +14,31 @@ use crate::follow::FollowOutput;
 /// Runs whose logs one connection may follow; those beyond are left out.
 pub const LOGS_MAX: usize = 50;
 
-/// Places in the logs of runs of one project.
+/// Places in the logs of runs of one project. They wait together and read one after the other, and nothing is under way
+/// but in [`Logs::next`]: a read that nobody goes on with would keep its connection to the store.
 pub struct Logs {
     service: Service,
     caller: Caller,
     project_id: ProjectId,
-    places: StreamMap<Uuid, BoxStream<'static, Result<Vec<Line>>>>,
+    places: Vec<(RunId, FollowOutput)>,
+    /// Whose turn it is to read.
+    turn: usize,
 }
 
 impl Logs {
     /// No log yet.
     pub fn new(service: Service, caller: Caller, project_id: ProjectId) -> Self {
-        Self { service, caller, project_id, places: StreamMap::new() }
+        Self { service, caller, project_id, places: Vec::new(), turn: 0 }
     }
 
     /// Follows a run of the project behind line `after`. Nothing changes for a run that is followed already.
     pub fn follow(&mut self, run_id: RunId, after: u64) {
-        if self.places.len() >= LOGS_MAX || self.places.contains_key(&run_id.0) {
+        if self.places.len() >= LOGS_MAX || self.places.iter().any(|(id, _)| *id == run_id) {
             return;
         }
         let (access, live) = (&self.service.access, &self.service.live);
         let place = FollowOutput::run(access, live, &self.caller, self.project_id, run_id, after);
-        let lines = stream::unfold(place, |mut place| async move { Some((place.next().await, place)) });
-        self.places.insert(run_id.0, lines.boxed());
+        self.places.push((run_id, place));
     }
 
     /// Follows these runs from what is stored now.
@@ -53,9 +54,22 @@ impl Logs {
 
     /// The next lines of one of them; waits for them, forever while none is followed. Safe to cancel.
     pub async fn next(&mut self) -> Result<Vec<Line>> {
-        match self.places.next().await {
-            Some((_, lines)) => lines,
-            None => std::future::pending().await,
+        if self.places.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            for _ in 0..self.places.len() {
+                self.turn = (self.turn + 1) % self.places.len();
+                let (_, place) = &mut self.places[self.turn];
+                if !place.has_news() {
+                    continue;
+                }
+                let lines = place.look().await?;
+                if !lines.is_empty() {
+                    return Ok(lines);
+                }
+            }
+            select_all(self.places.iter().map(|(_, place)| place.news().boxed())).await;
         }
     }
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connections::Connection;
+use super::driven::driven;
 use crate::fault::{Fault, Result};
 
 /// How long a browser waits before it connects again.
@@ -84,7 +85,7 @@ fn paced(items: Items, pace: Pace) -> impl futures::Stream<Item = SseEvent> {
     let mut heartbeat = tokio::time::interval_at(Instant::now() + pace.heartbeat, pace.heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ends = Instant::now() + pace.timeout;
-    let paced = Paced { items, heartbeat, ends, shutdown: pace.shutdown, over: false };
+    let paced = Paced { items: driven(items), heartbeat, ends, shutdown: pace.shutdown, over: false };
     stream::unfold(paced, |mut paced| async move {
         if paced.over {
             return None;

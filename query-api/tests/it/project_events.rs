@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum::body::BodyDataStream;
+use futures::StreamExt;
 use muster_domain::command::{AddMember, RemoveMember};
 use muster_domain::id::ProjectId;
 use muster_domain::model::{MemberRole, Priority, Role};
@@ -67,6 +69,36 @@ async fn logs_of_chosen_runs_come_along() {
     assert_eq!(server.get("eve", &path).await.status(), 404);
     let path = format!("/api/projects/{project}/events?subscribe_logs=nonsense");
     assert_eq!(server.get("ada", &path).await.status(), 400);
+}
+
+#[tokio::test]
+async fn who_follows_many_logs_and_does_not_read_takes_nothing_from_others() {
+    let world = World::with_connections(2).await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    let runs = world.talkative_runs("ada", project, 20, 3, 0).await;
+    let runs: Vec<_> = runs.iter().map(ToString::to_string).collect();
+    let path = format!("/api/projects/{project}/events?subscribe_logs={}", runs.join(","));
+    let mut body = server.body("ada", &path).await;
+    let mut text = String::new();
+    let more = async |body: &mut BodyDataStream| {
+        let chunk = tokio::time::timeout(Duration::from_secs(30), body.next()).await.expect("no line in time");
+        String::from_utf8(chunk.unwrap().unwrap().to_vec()).unwrap()
+    };
+    while !text.contains("agent.log") {
+        text += &more(&mut body).await;
+    }
+
+    // From here on nobody reads. Whoever asks is answered, as often as there are connections and once more.
+    for _ in 0..3 {
+        let answer = server.get("ada", &format!("/api/projects/{project}/active-runs")).await;
+        assert_eq!(answer.status(), 200);
+    }
+
+    // Whoever goes on reading misses nothing.
+    while text.matches("event: agent.log").count() < 60 {
+        text += &more(&mut body).await;
+    }
 }
 
 #[tokio::test]

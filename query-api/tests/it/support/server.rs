@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::{Body, BodyDataStream};
 use futures::{SinkExt, StreamExt};
 use muster_query_api::QueryApi;
 use muster_service_kit::config::{Config, Secret, TokenConfig};
@@ -13,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tower::ServiceExt;
 
 use super::World;
 
@@ -27,6 +30,7 @@ pub struct Server {
     pub http: reqwest::Client,
     pub shutdown: Shutdown,
     serving: JoinHandle<()>,
+    router: Router,
 }
 
 impl Server {
@@ -53,10 +57,10 @@ impl Server {
         let router = limits::standard_layers(router, &config);
         let listener = serve::bind("127.0.0.1", 0).await.unwrap();
         let url = listener.url().unwrap();
-        let stop = shutdown.clone();
+        let (stop, served) = (shutdown.clone(), router.clone());
         let grace = Duration::from_hours(1);
-        let serving = tokio::spawn(async move { serve::serve(router, listener, &stop, grace).await.unwrap() });
-        Self { url, http: reqwest::Client::new(), shutdown, serving }
+        let serving = tokio::spawn(async move { serve::serve(served, listener, &stop, grace).await.unwrap() });
+        Self { url, http: reqwest::Client::new(), shutdown, serving, router }
     }
 
     /// Stops it, and waits until every connection is closed: by the server, as the grace is longer than this waits.
@@ -88,6 +92,14 @@ impl Server {
 
     pub async fn get(&self, user: &str, path: &str) -> reqwest::Response {
         self.http.get(format!("{}{path}", self.url)).bearer_auth(user).send().await.unwrap()
+    }
+
+    /// An answer's body with nothing between it and the service that would read ahead: what is not asked for stays there.
+    pub async fn body(&self, user: &str, path: &str) -> BodyDataStream {
+        let request = http::Request::get(path).header("authorization", format!("Bearer {user}"));
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.into_body().into_data_stream()
     }
 
     /// Subscribes over a WebSocket.

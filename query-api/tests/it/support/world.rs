@@ -44,8 +44,13 @@ struct Inner {
 
 impl World {
     pub async fn new() -> Arc<Self> {
+        Self::with_connections(8).await
+    }
+
+    /// With so many connections to the read store.
+    pub async fn with_connections(max_connections: u32) -> Arc<Self> {
         let url = muster_test_kit::fresh_database("query_api").await;
-        let store = ReadStore::connect(&url, 8).await.unwrap();
+        let store = ReadStore::connect(&url, max_connections).await.unwrap();
         let ids = SeededIds::new(SEED.fetch_add(1, Ordering::Relaxed));
         let now = Timestamp::from_micros(1_700_000_000_000_000);
         let inner = Inner {
@@ -245,7 +250,37 @@ impl World {
         self.send(user, project_id, ApprovePlan { task_id, digest: None }).await;
     }
 
+    /// So many runs that ended, each with `lines` lines of output, of at least `width` bytes each.
+    pub async fn talkative_runs(
+        &self,
+        owner: &str,
+        project_id: ProjectId,
+        count: usize,
+        lines: u64,
+        width: usize,
+    ) -> Vec<RunId> {
+        let mut runs = Vec::new();
+        for n in 0..count {
+            self.task(owner, project_id, &format!("Talk {n}"), Priority::Low).await;
+            let (task_id, run_id) = self.plan(project_id).await;
+            self.wide_output(project_id, task_id, run_id, 1..lines + 1, width).await;
+            runs.push(run_id);
+        }
+        runs
+    }
+
     pub async fn output(&self, project_id: ProjectId, task_id: TaskId, run_id: RunId, lines: std::ops::Range<u64>) {
+        self.wide_output(project_id, task_id, run_id, lines, 0).await;
+    }
+
+    async fn wide_output(
+        &self,
+        project_id: ProjectId,
+        task_id: TaskId,
+        run_id: RunId,
+        lines: std::ops::Range<u64>,
+        width: usize,
+    ) {
         let lines: Vec<_> = lines
             .map(|line_number| OutputLine {
                 project_id,
@@ -254,7 +289,7 @@ impl World {
                 line_number,
                 written_at: Timestamp::from_micros(1_700_000_000_000_000),
                 stream: "stdout".to_owned(),
-                content: format!("line {line_number}"),
+                content: format!("{:width$}", format!("line {line_number}")),
             })
             .collect();
         self.store.append_output(&lines, &std::collections::BTreeMap::new()).await.unwrap();
