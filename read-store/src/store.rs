@@ -16,6 +16,9 @@ pub const LIVE_SCHEMA: &str = "muster_read";
 /// Longest wait for a connection.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
+/// Longest wait for the answer to a question that was given up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// The read store. Clones share its connections.
@@ -54,6 +57,12 @@ impl ReadStore {
             .max_lifetime(None)
             .max_connections(max_connections)
             .acquire_timeout(CONNECT_WITHIN)
+            // A connection whose question was given up hears the answer before it is used again. Where the server cannot
+            // be reached, that is never: it would keep its place until the system gives up, a quarter of an hour later.
+            .after_release(|connection, _| {
+                let quiet = tokio::time::timeout(ANSWER_WITHIN, connection.ping());
+                Box::pin(async move { quiet.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true) })
+            })
             .connect_with(options)
             .await
             .doing("connecting to the read store")?;

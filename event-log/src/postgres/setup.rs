@@ -64,9 +64,16 @@ fn pool_options() -> PgPoolOptions {
 
 pub(super) async fn pool(config: &PostgresConfig) -> Result<PgPool, Error> {
     let options = bounded(options(config)?, config);
+    let request_timeout = Duration::from_millis(config.request_timeout_ms);
     pool_options()
         .max_connections(config.max_connections.max(2))
-        .acquire_timeout(Duration::from_millis(config.request_timeout_ms))
+        .acquire_timeout(request_timeout)
+        // A connection whose question was given up hears the answer before it is used again. Where the server cannot be
+        // reached, that is never: it would keep its place until the system gives up, a quarter of an hour later.
+        .after_release(move |connection, _| {
+            let quiet = tokio::time::timeout(request_timeout, connection.ping());
+            Box::pin(async move { quiet.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true) })
+        })
         // An acknowledged append survives a crash, whatever the database's default is.
         .after_connect(|connection, _| {
             Box::pin(async move {

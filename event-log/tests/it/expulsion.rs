@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use muster_event_log::kafka::{KafkaConfig, KafkaLog};
 use muster_event_log::postgres::{PostgresConfig, PostgresLog};
 use muster_event_log::{Error, EventLog};
 use muster_test_kit::eventually;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::Mutex;
 
 use crate::harness::instance::{Board, DEADLINE, Instance, SHORT_SESSION_TIMEOUT_MS, settled};
 use crate::harness::postgres::Postgres;
@@ -55,6 +58,44 @@ async fn an_instance_cut_off_from_postgres_is_expelled_and_returns() {
     let url = format!("{server}:{}/{database}", proxy.port);
     let cut = PostgresLog::connect(&PostgresConfig { url, ..harness.config.clone() }).await.unwrap();
     is_expelled_and_returns(harness.connect().await, Arc::new(cut), &proxy).await;
+}
+
+/// A server that was replaced by another says nothing more on the connections to it, and ends none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_went_silent_make_room_for_others() {
+    let harness = Postgres::start().await;
+    let (server, database) = harness.config.url.rsplit_once('/').unwrap();
+    let (server, port) = server.rsplit_once(':').unwrap();
+    let proxy = Proxy::start(Some(port.parse().unwrap())).await;
+    let url = format!("{server}:{}/{database}", proxy.port);
+    let config = PostgresConfig { url, max_connections: 4, request_timeout_ms: 1_000, ..harness.config.clone() };
+    let log = PostgresLog::connect(&config).await.unwrap();
+    let looks = Mutex::new(PgConnection::connect(&harness.config.url).await.unwrap());
+    let mut lock = PgConnection::connect(&harness.config.url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE muster_log.partitions").execute(&mut lock).await.unwrap();
+    let asked: Vec<_> = (0..8)
+        .map(|_| {
+            tokio::spawn({
+                let log = log.clone();
+                async move { log.end(0).await }
+            })
+        })
+        .collect();
+    eventually(DEADLINE, || async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%end_offset%'";
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *looks.lock().await).await.unwrap() == 3
+    })
+    .await;
+    proxy.hold_those_there();
+    for question in asked {
+        question.abort();
+    }
+    lock.close().await.unwrap();
+
+    eventually(DEADLINE, || async { log.end(0).await.is_ok() }).await;
+    let answers = join_all((0..8).map(|_| log.end(0))).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
