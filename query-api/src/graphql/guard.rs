@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_graphql::extensions::{
     Extension, ExtensionContext, ExtensionFactory, NextPrepareRequest, NextRequest, NextSubscribe,
 };
-use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
+use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
 use async_graphql::{ErrorExtensionValues, Request, Response, ServerError, ServerResult};
 use futures::stream::{BoxStream, StreamExt};
 use muster_service_kit::config::QueryConfig;
@@ -49,7 +49,7 @@ impl Guard {
             let message = format!("The document has {aliases} aliases, {} are allowed.", self.max_aliases);
             return Err(refused(&too_complex(&message, "query.max_aliases", self.max_aliases)));
         }
-        Ok(())
+        check_subscriptions(document)
     }
 
     fn too_large(self, error: &document::Error) -> ServerError {
@@ -99,6 +99,35 @@ impl Extension for Guard {
         self.check_parsed(request.parsed_query()?)?;
         Ok(request)
     }
+}
+
+/// Refuses a subscription to several fields, as the specification has it. Behind the first of them that has something to
+/// tell, the others would be left halfway until the client takes it.
+fn check_subscriptions(document: &ExecutableDocument) -> ServerResult<()> {
+    let mut operations = document.operations.iter().map(|(_, operation)| &operation.node);
+    let subscribes_to_several = operations.any(|operation| {
+        operation.ty == OperationType::Subscription && fields_of(document, &operation.selection_set.node) > 1
+    });
+    if subscribes_to_several {
+        let message = "A subscription selects one field; use several subscriptions.";
+        return Err(refused(&Fault::new(codes::INVALID_ARGUMENT, message)));
+    }
+    Ok(())
+}
+
+/// The fields of a selection, with those of fragments, of which none spreads itself.
+fn fields_of(document: &ExecutableDocument, set: &SelectionSet) -> usize {
+    set.items
+        .iter()
+        .map(|item| match &item.node {
+            Selection::Field(_) => 1,
+            Selection::InlineFragment(fragment) => fields_of(document, &fragment.node.selection_set.node),
+            Selection::FragmentSpread(spread) => document
+                .fragments
+                .get(&spread.node.fragment_name.node)
+                .map_or(0, |fragment| fields_of(document, &fragment.node.selection_set.node)),
+        })
+        .sum()
 }
 
 fn aliases(document: &ExecutableDocument) -> usize {

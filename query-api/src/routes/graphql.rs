@@ -2,10 +2,11 @@
 //! `Accept: text/event-stream`, as server-sent events.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::Data;
 use async_graphql::http::ALL_WEBSOCKET_PROTOCOLS;
+use async_graphql::{Data, Executor};
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::Json;
 use axum::extract::ws::WebSocketUpgrade;
@@ -14,14 +15,16 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use futures::StreamExt;
-use futures::stream;
+use futures::stream::{self, BoxStream};
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue};
 use muster_service_kit::auth::{Authenticator, Caller};
 use muster_service_kit::{Problem, ProblemJson, codes};
 
 use super::Service;
+use super::driven::driven;
 use super::token::from_query;
+use crate::graphql::MusterSchema;
 
 /// A socket that says nothing for this long is closed; pings are answers too.
 const SOCKET_SILENCE_MAX: Duration = Duration::from_secs(90);
@@ -61,7 +64,7 @@ fn wants_stream(headers: &HeaderMap) -> bool {
 
 /// The protocol of graphql-sse's distinct connections: `next` events, then one `complete`.
 fn stream_response(service: &Service, request: async_graphql::Request) -> Response {
-    let results = service.schema.execute_stream(request).map(|response| {
+    let results = driven(service.schema.execute_stream(request).boxed()).map(|response| {
         let text = serde_json::to_string(&response).unwrap_or_default();
         SseEvent::default().event("next").data(text)
     });
@@ -95,7 +98,7 @@ async fn socket(
     let upgrade = upgrade.max_message_size(SOCKET_MESSAGE_BYTES_MAX);
     upgrade.protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(move |socket| async move {
         let authenticator = service.authenticator.clone();
-        let serving = GraphQLWebSocket::new(socket, service.schema.clone(), protocol)
+        let serving = GraphQLWebSocket::new(socket, Driven(service.schema.clone()), protocol)
             .keepalive_timeout(SOCKET_SILENCE_MAX)
             .on_connection_init(move |payload| async move {
                 let mut data = Data::default();
@@ -105,6 +108,25 @@ async fn socket(
             .serve();
         stop.run_until_cancelled(serving).await;
     })
+}
+
+/// Drives each operation of a socket by itself. The socket goes on with none of them while a message is on its way to the
+/// client, or with those behind the first that has one.
+#[derive(Clone)]
+struct Driven(MusterSchema);
+
+impl Executor for Driven {
+    async fn execute(&self, request: async_graphql::Request) -> async_graphql::Response {
+        self.0.execute(request).await
+    }
+
+    fn execute_stream(
+        &self,
+        request: async_graphql::Request,
+        session_data: Option<Arc<Data>>,
+    ) -> BoxStream<'static, async_graphql::Response> {
+        driven(Executor::execute_stream(&self.0, request, session_data))
+    }
 }
 
 /// The caller by header or query string, where either names one.

@@ -170,6 +170,54 @@ async fn a_position_from_the_future_is_refused_wherever_it_is_named() {
 }
 
 #[tokio::test]
+async fn who_subscribes_often_and_does_not_read_takes_nothing_from_others() {
+    let world = World::with_connections(2).await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    let runs = world.talkative_runs("ada", project, 20, 10, 16 * 1024).await;
+    let mut socket = server.connect_narrow(json!({ "authorization": "Bearer ada" })).await;
+    assert_eq!(socket.receive().await["type"], "connection_ack");
+    let document = "subscription($run: ID!) { agentOutput(runId: $run) { lineNumber content } }";
+    for run in &runs {
+        let payload = json!({ "query": document, "variables": { "run": run } });
+        socket.send(&json!({ "id": run, "type": "subscribe", "payload": payload })).await;
+    }
+    socket.next().await;
+
+    // From here on nobody reads. Whoever asks is answered, as often as there are connections and once more.
+    for _ in 0..3 {
+        let position =
+            server.data("ada", "query($id: ID!) { project(id: $id) { position } }", json!({ "id": project }));
+        assert_eq!(position.await["project"]["position"], world.position(project).await);
+    }
+
+    // Whoever goes on reading misses nothing.
+    for _ in 1..200 {
+        socket.next().await;
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_to_one_field() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    for fields in [
+        "a: events(projectId: $project) { position } b: events(projectId: $project) { position }",
+        "events(projectId: $project) { position } ...More",
+    ] {
+        let document = format!(
+            "subscription($project: ID!) {{ {fields} }}
+             fragment More on Subscription {{ taskChanged(projectId: $project) {{ id }} }}"
+        );
+        let mut socket = server.subscribe("ada", &document, json!({ "project": project })).await;
+        let refused = socket.receive().await;
+        assert_eq!(code(&refused), "INVALID_ARGUMENT");
+        assert!(refused.to_string().contains("A subscription selects one field"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_position_that_is_on_its_way_is_waited_for() {
     let world = World::new().await;
     let server = Arc::new(Server::start_with(&world, |config| config.query.min_position_timeout_ms = 20_000).await);

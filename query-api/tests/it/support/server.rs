@@ -10,6 +10,7 @@ use muster_query_api::QueryApi;
 use muster_service_kit::config::{Config, Secret, TokenConfig};
 use muster_service_kit::{Readiness, Shutdown, limits, serve};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -125,21 +126,57 @@ impl Server {
 
     /// A socket whose `connection_init` was sent.
     pub async fn connect(&self, payload: Value) -> Socket {
+        let (stream, _) = tokio_tungstenite::connect_async(self.graphql_upgrade()).await.unwrap();
+        Self::begin(stream, payload).await
+    }
+
+    /// The same, where hardly anything is on its way: the service notices at once when nobody reads.
+    pub async fn connect_narrow(&self, payload: Value) -> Socket<DuplexStream> {
+        let (near, far) = tokio::io::duplex(4096);
+        let router = self.router.clone();
+        tokio::spawn(async move { axum::serve(Only(Some(far)), router).await });
+        let (stream, _) = tokio_tungstenite::client_async(self.graphql_upgrade(), near).await.unwrap();
+        Self::begin(stream, payload).await
+    }
+
+    fn graphql_upgrade(&self) -> http::Request<()> {
         let address = format!("{}/graphql", self.url.replace("http", "ws"));
         let mut request = address.into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
-        let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        request
+    }
+
+    async fn begin<S: AsyncRead + AsyncWrite + Unpin>(stream: WebSocketStream<S>, payload: Value) -> Socket<S> {
         let mut socket = Socket { stream };
         socket.send(&json!({ "type": "connection_init", "payload": payload })).await;
         socket
     }
 }
 
-pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+/// Listens for one connection, which is there.
+struct Only(Option<DuplexStream>);
+
+impl axum::serve::Listener for Only {
+    type Io = DuplexStream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (DuplexStream, ()) {
+        match self.0.take() {
+            Some(connection) => (connection, ()),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
-impl Socket {
+pub struct Socket<S = MaybeTlsStream<TcpStream>> {
+    stream: WebSocketStream<S>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub async fn send(&mut self, message: &Value) {
         self.stream.send(Message::text(message.to_string())).await.unwrap();
     }
