@@ -39,6 +39,7 @@ use crate::commands::Commands;
 use crate::live::Live;
 use context::Services;
 use guard::Guard;
+pub use guard::refused;
 use loaders::Loaders;
 use mutation::Mutation;
 use query::Query;

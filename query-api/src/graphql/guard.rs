@@ -182,7 +182,8 @@ fn too_complex(message: &str, limit: &str, limit_value: usize) -> Fault {
     problem.with("limit", limit).with("limit_value", limit_value).into()
 }
 
-fn refused(fault: &Fault) -> ServerError {
+/// The error of a request that is refused before any field is looked at.
+pub fn refused(fault: &Fault) -> ServerError {
     with_fault(ServerError::new(fault.to_string(), None), fault)
 }
 

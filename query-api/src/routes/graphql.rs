@@ -20,11 +20,12 @@ use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue};
 use muster_service_kit::auth::{Authenticator, Caller};
 use muster_service_kit::{Problem, ProblemJson, codes};
+use tokio::sync::Semaphore;
 
 use super::Service;
 use super::driven::driven;
 use super::token::from_query;
-use crate::graphql::MusterSchema;
+use crate::graphql::{MusterSchema, refused};
 
 /// A socket that says nothing for this long is closed; pings are answers too.
 const SOCKET_SILENCE_MAX: Duration = Duration::from_secs(90);
@@ -98,7 +99,8 @@ async fn socket(
     let upgrade = upgrade.max_message_size(SOCKET_MESSAGE_BYTES_MAX);
     upgrade.protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(move |socket| async move {
         let authenticator = service.authenticator.clone();
-        let serving = GraphQLWebSocket::new(socket, Driven(service.schema.clone()), protocol)
+        let driven = Driven::new(service.schema.clone(), service.config.socket_max_operations);
+        let serving = GraphQLWebSocket::new(socket, driven, protocol)
             .keepalive_timeout(SOCKET_SILENCE_MAX)
             .on_connection_init(move |payload| async move {
                 let mut data = Data::default();
@@ -113,11 +115,29 @@ async fn socket(
 /// Drives each operation of a socket by itself. The socket goes on with none of them while a message is on its way to the
 /// client, or with those behind the first that has one.
 #[derive(Clone)]
-struct Driven(MusterSchema);
+struct Driven {
+    schema: MusterSchema,
+    places: Arc<Semaphore>,
+    places_max: usize,
+}
+
+impl Driven {
+    /// At most `places_max` operations at once.
+    fn new(schema: MusterSchema, places_max: usize) -> Self {
+        Self { schema, places: Arc::new(Semaphore::new(places_max.min(Semaphore::MAX_PERMITS))), places_max }
+    }
+
+    fn full(&self) -> async_graphql::Response {
+        let problem = Problem::new(codes::TOO_MANY_CONNECTIONS)
+            .detail(format!("The WebSocket has {} operations under way; end one first.", self.places_max))
+            .with("max_operations", self.places_max);
+        async_graphql::Response::from_errors(vec![refused(&problem.into())])
+    }
+}
 
 impl Executor for Driven {
     async fn execute(&self, request: async_graphql::Request) -> async_graphql::Response {
-        self.0.execute(request).await
+        self.schema.execute(request).await
     }
 
     fn execute_stream(
@@ -125,7 +145,15 @@ impl Executor for Driven {
         request: async_graphql::Request,
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, async_graphql::Response> {
-        driven(Executor::execute_stream(&self.0, request, session_data))
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return stream::iter([self.full()]).boxed();
+        };
+        let responses = driven(Executor::execute_stream(&self.schema, request, session_data));
+        let held = responses.map(move |response| {
+            let _held = &place;
+            response
+        });
+        held.boxed()
     }
 }
 

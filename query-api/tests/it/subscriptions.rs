@@ -198,6 +198,35 @@ async fn who_subscribes_often_and_does_not_read_takes_nothing_from_others() {
 }
 
 #[tokio::test]
+async fn a_socket_carries_so_many_operations_and_no_more() {
+    let world = World::new().await;
+    let server = Server::start_with(&world, |config| config.query.socket_max_operations = 2).await;
+    let project = world.project("ada").await;
+    let payload = json!({ "query": EVENTS, "variables": { "project": project, "after": 0 } });
+    let begin = |id: &str| json!({ "id": id, "type": "subscribe", "payload": payload });
+    let mut socket = server.subscribe("ada", EVENTS, json!({ "project": project, "after": 0 })).await;
+    assert_eq!(socket.next().await["events"]["position"], 1);
+    socket.send(&begin("2")).await;
+    assert_eq!(socket.next().await["events"]["position"], 1);
+
+    socket.send(&begin("3")).await;
+    let refused = socket.receive().await;
+    assert_eq!((&refused["id"], code(&refused)), (&json!("3"), json!("TOO_MANY_CONNECTIONS")));
+    let over = socket.receive().await;
+    assert_eq!((&over["id"], &over["type"]), (&json!("3"), &json!("complete")));
+
+    // What ends makes room, by the client's will and by its own.
+    socket.send(&json!({ "id": "1", "type": "complete" })).await;
+    assert_eq!(socket.receive().await["type"], "complete");
+    for id in ["4", "5"] {
+        let query = json!({ "query": "{ projects { id } }" });
+        socket.send(&json!({ "id": id, "type": "subscribe", "payload": query })).await;
+        assert_eq!(socket.next().await["projects"], json!([{ "id": project }]));
+        assert_eq!(socket.receive().await["type"], "complete");
+    }
+}
+
+#[tokio::test]
 async fn a_subscription_is_to_one_field() {
     let world = World::new().await;
     let server = Server::start(&world).await;

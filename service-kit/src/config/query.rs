@@ -20,6 +20,7 @@ pub struct QueryConfig {
     pub sse_heartbeat_s: u64,
     pub sse_connection_timeout_m: u64,
     pub sse_max_connections_per_user: usize,
+    pub socket_max_operations: usize,
 }
 
 impl Default for QueryConfig {
@@ -37,6 +38,7 @@ impl Default for QueryConfig {
             sse_heartbeat_s: 30,
             sse_connection_timeout_m: 60,
             sse_max_connections_per_user: 5,
+            socket_max_operations: 100,
         }
     }
 }

@@ -52,6 +52,7 @@ fn positive(config: &Config) -> Result<(), Error> {
         ("query.sse_heartbeat_s", query.sse_heartbeat_s),
         ("query.sse_connection_timeout_m", query.sse_connection_timeout_m),
         ("query.sse_max_connections_per_user", query.sse_max_connections_per_user as u64),
+        ("query.socket_max_operations", query.socket_max_operations as u64),
         ("runner.max_concurrent_sessions", runner.max_concurrent_sessions as u64),
         ("runner.heartbeat_ms", runner.heartbeat_ms),
     ];
