@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use http::HeaderMap;
 use muster_domain::id::{ProjectId, RunId, TaskId};
 use muster_read_store::query::{Event, InProject, Line};
+use muster_service_kit::ProblemPath;
 use muster_service_kit::problem::ProblemQuery;
-use muster_service_kit::{ProblemPath, Shutdown};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -24,6 +24,9 @@ use super::logs::Logs;
 use super::{Service, token};
 use crate::fault::{Fault, Result};
 use crate::follow::Follow;
+
+/// How long a client may take to take that it is closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The routes.
 pub fn routes() -> Router<Service> {
@@ -189,28 +192,24 @@ impl Progress {
 }
 
 fn serve(upgrade: WebSocketUpgrade, service: &Service, held: Connection, first: Value, told: impl Told) -> Response {
-    let (heartbeat, stop) = (Duration::from_secs(service.config.sse_heartbeat_s.max(1)), service.shutdown.clone());
+    let (heartbeat, stop) = (Duration::from_secs(service.config.sse_heartbeat_s.max(1)), service.shutdown.token());
     upgrade.on_upgrade(move |mut socket| async move {
         let _held = held;
-        let end = tell(&mut socket, first, told, heartbeat, &stop).await;
-        // Whoever is gone need not be told why.
-        let _gone = socket.send(Message::Close(end)).await;
+        // Also while a message waits for a client that does not read.
+        let end = stop.run_until_cancelled(tell(&mut socket, first, told, heartbeat)).await;
+        let end = end.unwrap_or_else(|| Some(closed(close_code::RESTART, "the service stops")));
+        // Whoever is gone, or reads nothing, need not be told why.
+        let _gone = tokio::time::timeout(CLOSE_WITHIN, socket.send(Message::Close(end))).await;
     })
 }
 
-/// Tells until the other side leaves, the caller may see no more, or the service stops. Returns how to close.
-async fn tell(
-    socket: &mut WebSocket,
-    first: Value,
-    mut told: impl Told,
-    heartbeat: Duration,
-    stop: &Shutdown,
-) -> Option<CloseFrame> {
+/// Tells until the other side leaves or the caller may see no more. Returns how to close. Safe to cancel: what was begun
+/// to be sent is sent before anything else.
+async fn tell(socket: &mut WebSocket, first: Value, mut told: impl Told, heartbeat: Duration) -> Option<CloseFrame> {
     socket.send(Message::text(first.to_string())).await.ok()?;
     let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + heartbeat, heartbeat);
     loop {
         let messages = tokio::select! {
-            () = stop.triggered() => return Some(closed(close_code::RESTART, "the service stops")),
             received = socket.recv() => match received? {
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(_) => continue,

@@ -95,6 +95,20 @@ async fn a_stop_does_not_wait_for_dashboards_to_leave() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_client_that_does_not_read() {
+    let world = World::new().await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    let task = world.task("ada", project, "This", Priority::Urgent).await;
+    let client = server.narrow_socket("ada", &format!("/ws/{task}")).await;
+    let (_, claim) = world.claim(project, &[Role::Planner]).await;
+    // More than the system takes for a client that has room for little.
+    world.wide_output(project, task, claim.run_id, 1..101, 60_000).await;
+    client.fills().await;
+    server.stop().await;
+}
+
 async fn until(socket: &mut Socket, kind: &str) -> serde_json::Value {
     loop {
         let message = socket.receive().await;

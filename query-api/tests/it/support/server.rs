@@ -11,7 +11,7 @@ use muster_service_kit::config::{Config, Secret, TokenConfig};
 use muster_service_kit::{Readiness, Shutdown, limits, serve};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -25,6 +25,10 @@ pub const ADMIN: &str = "root";
 
 /// Nothing a test waits for takes this long.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a narrow client has room for, and what of it is known to fill.
+const NARROW_BYTES: u32 = 16 * 1024;
+const UNREAD_BYTES: usize = 8 * 1024;
 
 pub struct Server {
     pub url: String,
@@ -114,14 +118,27 @@ impl Server {
 
     /// A socket without a protocol; the status when it is refused.
     pub async fn plain_socket(&self, user: &str, path: &str) -> Result<Socket, u16> {
-        let address = format!("{}{path}", self.url.replace("http", "ws"));
-        let mut request = address.into_client_request().unwrap();
-        request.headers_mut().insert("authorization", format!("Bearer {user}").parse().unwrap());
-        match tokio_tungstenite::connect_async(request).await {
+        match tokio_tungstenite::connect_async(self.upgrade(user, path)).await {
             Ok((stream, _)) => Ok(Socket { stream }),
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// A socket like that, of a client that has room for little.
+    pub async fn narrow_socket(&self, user: &str, path: &str) -> Socket {
+        let tcp = TcpSocket::new_v4().unwrap();
+        tcp.set_recv_buffer_size(NARROW_BYTES).unwrap();
+        let stream = tcp.connect(self.url.strip_prefix("http://").unwrap().parse().unwrap()).await.unwrap();
+        let request = self.upgrade(user, path);
+        let (stream, _) = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream)).await.unwrap();
+        Socket { stream }
+    }
+
+    fn upgrade(&self, user: &str, path: &str) -> tungstenite::handshake::client::Request {
+        let mut request = format!("{}{path}", self.url.replace("http", "ws")).into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {user}").parse().unwrap());
+        request
     }
 
     /// A socket whose `connection_init` was sent.
@@ -174,6 +191,20 @@ impl axum::serve::Listener for Only {
 
 pub struct Socket<S = MaybeTlsStream<TcpStream>> {
     stream: WebSocketStream<S>,
+}
+
+impl Socket {
+    /// Waits until what nobody reads has filled what there is for it on this side.
+    pub async fn fills(&self) {
+        let MaybeTlsStream::Plain(stream) = self.stream.get_ref() else { panic!("no TLS here") };
+        let mut seen = vec![0; UNREAD_BYTES];
+        let full = async {
+            while stream.peek(&mut seen).await.unwrap() < UNREAD_BYTES {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, full).await.expect("the server sends no more");
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {

@@ -273,7 +273,8 @@ impl World {
         self.wide_output(project_id, task_id, run_id, lines, 0).await;
     }
 
-    async fn wide_output(
+    /// Lines of output, of at least `width` bytes each.
+    pub async fn wide_output(
         &self,
         project_id: ProjectId,
         task_id: TaskId,
