@@ -3,6 +3,7 @@
 use muster_domain::command::{AddMember, CancelTask, RemoveMember, Report};
 use muster_domain::model::{MemberRole, Priority, Role};
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
 use crate::support::{Server, Socket, World};
@@ -53,6 +54,37 @@ async fn a_task_is_followed_with_its_logs_to_its_end() {
     }
     world.send("ada", project, CancelTask { task_id: task, reason: None }).await;
     assert_eq!(until(&mut socket, "task_complete").await["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn who_follows_a_task_and_does_not_read_takes_nothing_from_others() {
+    let world = World::with_connections(1).await;
+    let server = Server::start(&world).await;
+    let project = world.project("ada").await;
+    let before = world.position(project).await;
+    world.task("ada", project, "This", Priority::Urgent).await;
+    let (task, planner) = world.plan(project).await;
+    world.approve("ada", project, task).await;
+    let (of, coder) = world.claim(project, &[Role::Coder]).await;
+    assert_eq!(of, task);
+    for run in [planner, coder.run_id] {
+        world.wide_output(project, task, run, 1..11, 16 * 1024).await;
+    }
+    // Runs that have ended are followed from their first line, as one after the other is told of.
+    world.send("ada", project, CancelTask { task_id: task, reason: None }).await;
+    let mut socket = server.plain_narrow("ada", &format!("/ws/{task}?after={before}")).await;
+    until(&mut socket, "agent_log").await;
+
+    // From here on nobody reads. Whoever asks is answered, as often as there are connections and once more.
+    for _ in 0..2 {
+        let answer = server.get("ada", &format!("/api/projects/{project}/active-runs")).await;
+        assert_eq!(answer.status(), 200);
+    }
+
+    // Whoever goes on reading misses nothing.
+    for _ in 1..20 {
+        until(&mut socket, "agent_log").await;
+    }
 }
 
 #[tokio::test]
@@ -109,7 +141,7 @@ async fn a_stop_does_not_wait_for_a_client_that_does_not_read() {
     server.stop().await;
 }
 
-async fn until(socket: &mut Socket, kind: &str) -> serde_json::Value {
+async fn until<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, kind: &str) -> serde_json::Value {
     loop {
         let message = socket.receive().await;
         assert!(message.get("closed").is_none(), "{message}");

@@ -147,13 +147,22 @@ impl Server {
         Self::begin(stream, payload).await
     }
 
-    /// The same, where hardly anything is on its way: the service notices at once when nobody reads.
+    /// The same, over [`Server::narrow`].
     pub async fn connect_narrow(&self, payload: Value) -> Socket<DuplexStream> {
+        Self::begin(self.narrow(self.graphql_upgrade()).await, payload).await
+    }
+
+    /// A socket without a protocol, over [`Server::narrow`].
+    pub async fn plain_narrow(&self, user: &str, path: &str) -> Socket<DuplexStream> {
+        Socket { stream: self.narrow(self.upgrade(user, path)).await }
+    }
+
+    /// A connection on which hardly anything is on its way: the service notices at once when nobody reads.
+    async fn narrow(&self, upgrade: http::Request<()>) -> WebSocketStream<DuplexStream> {
         let (near, far) = tokio::io::duplex(4096);
         let router = self.router.clone();
         tokio::spawn(async move { axum::serve(Only(Some(far)), router).await });
-        let (stream, _) = tokio_tungstenite::client_async(self.graphql_upgrade(), near).await.unwrap();
-        Self::begin(stream, payload).await
+        tokio_tungstenite::client_async(upgrade, near).await.unwrap().0
     }
 
     fn graphql_upgrade(&self) -> http::Request<()> {
