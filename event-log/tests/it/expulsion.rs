@@ -49,13 +49,19 @@ async fn is_expelled_and_returns(steady_log: Arc<dyn EventLog>, cut_log: Arc<dyn
     cut.leave().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_instance_cut_off_from_postgres_is_expelled_and_returns() {
-    let harness = Postgres::start().await;
+/// A proxy in front of the database, and the URL that leads through it.
+async fn behind_a_proxy(harness: &Postgres) -> (Proxy, String) {
     let (server, database) = harness.config.url.rsplit_once('/').unwrap();
     let (server, port) = server.rsplit_once(':').unwrap();
     let proxy = Proxy::start(Some(port.parse().unwrap())).await;
     let url = format!("{server}:{}/{database}", proxy.port);
+    (proxy, url)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_cut_off_from_postgres_is_expelled_and_returns() {
+    let harness = Postgres::start().await;
+    let (proxy, url) = behind_a_proxy(&harness).await;
     let cut = PostgresLog::connect(&PostgresConfig { url, ..harness.config.clone() }).await.unwrap();
     is_expelled_and_returns(harness.connect().await, Arc::new(cut), &proxy).await;
 }
@@ -64,10 +70,7 @@ async fn an_instance_cut_off_from_postgres_is_expelled_and_returns() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_went_silent_make_room_for_others() {
     let harness = Postgres::start().await;
-    let (server, database) = harness.config.url.rsplit_once('/').unwrap();
-    let (server, port) = server.rsplit_once(':').unwrap();
-    let proxy = Proxy::start(Some(port.parse().unwrap())).await;
-    let url = format!("{server}:{}/{database}", proxy.port);
+    let (proxy, url) = behind_a_proxy(&harness).await;
     let config = PostgresConfig { url, max_connections: 4, request_timeout_ms: 1_000, ..harness.config.clone() };
     let log = PostgresLog::connect(&config).await.unwrap();
     let looks = Mutex::new(PgConnection::connect(&harness.config.url).await.unwrap());
